@@ -1,0 +1,42 @@
+# Everything a checkout needs, on a machine that has Python 3.11 or newer and make.
+#   make up      run Gatebook here, until Ctrl-C        make up ARGS="--scale 5 --port 9000"
+#   make test    run the tests                          make test ARGS="-k page"
+
+PYTHON ?= python3
+VENV   := .venv
+ARGS   ?=
+
+.PHONY: up test check lock screenshots clean
+
+up: $(VENV)/run
+	@$(VENV)/bin/gatebook up $(ARGS)
+
+test: $(VENV)/test check
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+check: $(VENV)/test
+	@$(VENV)/bin/ruff format --check --quiet . && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/mypy
+
+# The locks name every package by version and hash; pyproject.toml says what is wanted. `make lock` renews them.
+$(VENV)/run: locks/run.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Error: $(PYTHON) is older than Python 3.11"; echo "Try:   make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/run.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/test: $(VENV)/run locks/test.txt
+	@echo "adding what the tests need"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/test.txt
+	@touch $@
+
+lock:
+	@locks/renew
+
+screenshots: $(VENV)/test
+	@$(VENV)/bin/python -m tests.browser.screenshots
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
