@@ -1,0 +1,129 @@
+"""Log in to the database as a role that can do only its own work, having migrated when that is due.
+
+Rule: POSTGRES_USER is used to migrate and then closed. Captures log in as gatebook_capture, reads as gatebook_viewer;
+their passwords are derived from POSTGRES_PASSWORD, so that there is one secret to hand out.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import sys
+import time
+from typing import Any, Literal
+
+import asyncpg
+
+from gatebook.db import migrate
+from gatebook.db.migrate import Connection as Connection
+from gatebook.errors import UserError
+from gatebook.settings import Settings
+
+Role = Literal["capture", "viewer"]
+
+_RETRY_WAIT_S = 0.25
+_SAY_SO_EVERY_S = 5.0
+_CONNECT_TIMEOUT_S = 5.0
+
+# What says "the database is not (yet) to be had", as against "we are not welcome".
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+def login(settings: Settings, role: Role) -> dict[str, Any]:
+    """Keyword arguments of asyncpg.connect and asyncpg.create_pool for a working role."""
+    user = f"gatebook_{role}"
+    return {**_server(settings), "user": user, "password": role_password(settings.postgres_password, user)}
+
+
+def role_password(secret: str, role: str) -> str:
+    """A working role's password: HMAC-SHA-256 of its name under POSTGRES_PASSWORD, in hexadecimal."""
+    return hmac.new(secret.encode(), role.encode(), hashlib.sha256).hexdigest()
+
+
+async def connect(settings: Settings, role: Role) -> Connection:
+    """A connection as `role` to a database that is up to date; waits for one up to `start_timeout_s`.
+
+    Raises UserError when the database cannot be reached in that time, or will not have us.
+    """
+    deadline = time.monotonic() + settings.start_timeout_s
+    told = time.monotonic()
+    while True:
+        try:
+            return await _connect_once(settings, role)
+        except AWAY as error:
+            if time.monotonic() > deadline:
+                raise _unreachable(settings, error) from None
+            if time.monotonic() - told > _SAY_SO_EVERY_S:
+                told = time.monotonic()
+                print(f"waiting for the database at {_where(settings)}: {_reason(error)}", file=sys.stderr, flush=True)
+        await asyncio.sleep(_RETRY_WAIT_S)
+
+
+async def _connect_once(settings: Settings, role: Role) -> Connection:
+    """Log in as the working role; where that fails, or the schema is behind, migrate first."""
+    try:
+        connection: Connection | None = await asyncpg.connect(**login(settings, role))
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError):
+        connection = None
+    if connection and await migrate.is_current(connection):
+        return connection
+    if connection:
+        await connection.close()
+    await _migrate(settings)
+    fresh: Connection = await asyncpg.connect(**login(settings, role))
+    return fresh
+
+
+async def _migrate(settings: Settings) -> None:
+    try:
+        owner = await asyncpg.connect(
+            **_server(settings), user=settings.postgres_user, password=settings.postgres_password
+        )
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        raise UserError(
+            f"the database at {_where(settings)} refuses the user {settings.postgres_user}: {error}",
+            "check POSTGRES_USER and POSTGRES_PASSWORD; a database keeps the password that it was first made with",
+        ) from None
+    except asyncpg.InvalidCatalogNameError:
+        raise UserError(
+            f"there is no database {settings.postgres_db} at {_where(settings)}",
+            f"check POSTGRES_DB, or make it: createdb {settings.postgres_db}",
+        ) from None
+    try:
+        passwords = {
+            f"gatebook_{role}": role_password(settings.postgres_password, f"gatebook_{role}")
+            for role in ("capture", "viewer")
+        }
+        await migrate.migrate(owner, passwords)
+    finally:
+        await owner.close()
+
+
+def _server(settings: Settings) -> dict[str, Any]:
+    return {
+        "host": settings.postgres_host,
+        "port": settings.postgres_port,
+        "database": settings.postgres_db,
+        "timeout": _CONNECT_TIMEOUT_S,
+        "ssl": False if settings.postgres_host.startswith("/") else "prefer",
+    }
+
+
+def _where(settings: Settings) -> str:
+    return f"{settings.postgres_host}:{settings.postgres_port}"
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _unreachable(settings: Settings, error: BaseException) -> UserError:
+    return UserError(
+        f"no database answered at {_where(settings)} within {settings.start_timeout_s} s: {_reason(error)}",
+        "check that PostgreSQL runs there, POSTGRES_HOST and POSTGRES_PORT; GATEBOOK_START_TIMEOUT waits longer",
+    )

@@ -1,0 +1,105 @@
+-- 0001: the first release.
+
+-- Which migrations this database has had.
+CREATE TABLE migrations (
+    name text PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- One row for each request. The id is a UUIDv7 made from the load balancer's stamp: identity, order, time, idempotency
+-- key and partition key in one. Wire text is kept one character per byte (latin-1).
+CREATE TABLE requests (
+    id uuid PRIMARY KEY,
+    received_at timestamptz GENERATED ALWAYS AS (uuid_extract_timestamp(id)) VIRTUAL,
+    body_size bigint,              -- bytes the client sent; null when it never said and nobody counted
+    peer inet NOT NULL,            -- who connected to the load balancer
+    client inet NOT NULL,          -- who that was, seen through the trusted proxies
+    status smallint NOT NULL,      -- what was answered
+    truncated boolean NOT NULL,    -- the body is not, or not wholly, here
+    replica text NOT NULL,
+    scheme text NOT NULL,
+    http_version text NOT NULL,
+    method text NOT NULL,
+    target text NOT NULL,          -- as sent
+    headers json NOT NULL,         -- [[name, value], ...], as sent
+    body bytea,                    -- null when it was too large to read at all
+    body_sha256 bytea              -- of the whole body, when only its beginning is here
+) PARTITION BY RANGE (id);
+
+-- What no day's partition takes: a stamp from a clock that is far off.
+CREATE TABLE requests_default PARTITION OF requests DEFAULT;
+
+-- One row for each flush: the order of commits, which ids do not have. Pruned after a day.
+CREATE TABLE batches (
+    xid xid8 PRIMARY KEY DEFAULT pg_current_xact_id(),
+    written_at timestamptz NOT NULL DEFAULT now(),
+    ids uuid[] NOT NULL
+);
+
+-- The smallest UUIDv7 of a point in time: time filters and partition bounds are ranges of ids.
+CREATE FUNCTION id_floor(at timestamptz) RETURNS uuid
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN (lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0') || '70008000000000000000')::uuid;
+
+-- Make the partition of one UTC day. What the default partition holds of that day moves over, so that it can be attached.
+CREATE FUNCTION make_day(day date) RETURNS void
+LANGUAGE plpgsql
+SET search_path = public, pg_catalog, pg_temp
+AS $$
+DECLARE
+    partition text := 'requests_' || to_char(day, 'YYYYMMDD');
+    low uuid := id_floor(day::timestamp AT TIME ZONE 'UTC');
+    high uuid := id_floor((day + 1)::timestamp AT TIME ZONE 'UTC');
+    kept text;
+BEGIN
+    IF to_regclass(partition) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    LOCK TABLE requests_default IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('CREATE TABLE %I (LIKE requests INCLUDING ALL)', partition);
+    SELECT string_agg(quote_ident(attname), ', ') INTO kept FROM pg_attribute
+        WHERE attrelid = 'requests'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM requests_default WHERE id >= %L AND id < %L RETURNING %s) INSERT INTO %I (%s) SELECT %s FROM moved',
+        low, high, kept, partition, kept, kept
+    );
+    EXECUTE format('ALTER TABLE requests ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', partition, low, high);
+END
+$$;
+
+-- Regular housekeeping, by whoever gets to it first: partitions from yesterday to a week ahead, batches of one day. It
+-- gives up rather than wait for a long reader, since captures would queue behind it; a week ahead leaves many tries.
+CREATE FUNCTION keep_house() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('gatebook.keep_house')) THEN
+        RETURN;
+    END IF;
+    FOR ahead IN -1..7 LOOP
+        PERFORM make_day(today + ahead);
+    END LOOP;
+    DELETE FROM batches WHERE xid < (
+        SELECT xid FROM batches WHERE written_at > now() - interval '1 day' ORDER BY xid LIMIT 1
+    );
+END
+$$;
+
+-- The roles that work: neither owns a table. They may log in once gatebook.db.migrate has given them a password.
+DO $$
+BEGIN
+    IF to_regrole('gatebook_capture') IS NULL THEN CREATE ROLE gatebook_capture; END IF;
+    IF to_regrole('gatebook_viewer') IS NULL THEN CREATE ROLE gatebook_viewer; END IF;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION make_day(date), keep_house() FROM PUBLIC;
+GRANT SELECT ON migrations, requests, batches TO gatebook_capture, gatebook_viewer;
+GRANT INSERT ON requests, batches TO gatebook_capture;
+GRANT EXECUTE ON FUNCTION keep_house() TO gatebook_capture;
+
+SELECT keep_house();
