@@ -1,0 +1,90 @@
+"""The load balancer's configuration: the same from both who fill it in, and nginx takes it."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from gatebook.lb import config
+from gatebook.settings import read
+
+LB = Path(str(resources.files("gatebook.lb")))
+TEMPLATE = (LB / "nginx.conf.template").read_text()
+
+needs_envsubst = pytest.mark.skipif(
+    not shutil.which("envsubst") and not os.environ.get("CI"), reason="envsubst (Debian: gettext-base) is not installed"
+)
+
+
+def filled(environment: Mapping[str, str]) -> str:
+    """What the local stack would write, for the container's places."""
+    values = config.values(
+        read(environment),
+        listen="8080",
+        state=Path("/tmp"),
+        access_log="/dev/stdout",
+        user=None,
+        open_files=hard_limit(),
+    )
+    return config.fill(TEMPLATE, values)
+
+
+def hard_limit() -> int:
+    found = subprocess.run(["sh", "-c", "ulimit -Hn"], capture_output=True, text=True, check=True).stdout.strip()
+    return 2**20 if found == "unlimited" else int(found)
+
+
+def start(environment: Mapping[str, str], word: str = "print") -> subprocess.CompletedProcess[str]:
+    """Run the container's start script with nothing else in its environment."""
+    return subprocess.run(
+        ["sh", str(LB / "start.sh"), word],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@needs_envsubst
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"GATEBOOK_RESOLVER": "127.0.0.11"},
+        {"PROXY_UPSTREAM": "web-1:81, web_2:82 10.0.0.1:83", "GATEBOOK_RESOLVER": "127.0.0.11 10.0.0.53"},
+        {"PROXY_UPSTREAM": "unix:/run/a.sock,[::1]:80", "GATEBOOK_VIEWER_UPSTREAM": "10.0.0.9:1"},
+        {"GATEBOOK_BODY_MAX": "5 MB", "GATEBOOK_RESOLVER": "127.0.0.11"},
+        {"GATEBOOK_BODY_MAX": "2GiB", "GATEBOOK_RESOLVER": "127.0.0.11"},
+        {"GATEBOOK_BODY_MAX": "4096", "GATEBOOK_RESOLVER": "127.0.0.11"},
+    ],
+)
+def test_the_container_fills_in_the_same_as_the_local_stack(environment: dict[str, str]) -> None:
+    printed = start(environment)
+    assert (printed.returncode, printed.stderr) == (0, "")
+    assert printed.stdout == filled(environment)
+    assert "${" not in printed.stdout
+
+
+@needs_envsubst
+@pytest.mark.parametrize(
+    ("variable", "raw"),
+    [
+        ("PROXY_UPSTREAM", "webapp"),
+        ("PROXY_UPSTREAM", "webapp:99999"),
+        ("PROXY_UPSTREAM", "webapp:8000; return 200"),
+        ("GATEBOOK_VIEWER_UPSTREAM", "http://viewer"),
+        ("GATEBOOK_BODY_MAX", "much"),
+    ],
+)
+def test_a_malformed_setting_ends_the_container_with_a_word_that_helps(variable: str, raw: str) -> None:
+    ended = start({variable: raw, "GATEBOOK_RESOLVER": "127.0.0.11"}, "run")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Error: {variable} is '{raw}': expected")
+    assert "\nTry:   " in ended.stderr
+
+
+def test_a_placeholder_without_a_value_is_a_mistake_of_ours() -> None:
+    with pytest.raises(KeyError):
+        config.fill("listen ${PORT};", {})
