@@ -1,0 +1,18 @@
+"""`python -m gatebook.app`: run one replica, set up by the environment."""
+
+import os
+
+import uvloop
+
+from gatebook import settings
+from gatebook.app.replica import Replica
+from gatebook.errors import exit_politely
+
+
+def main() -> None:
+    chosen = settings.read(os.environ)
+    uvloop.run(Replica(chosen).run(chosen.bind))
+
+
+if __name__ == "__main__":
+    exit_politely(main)

@@ -1,0 +1,151 @@
+"""From a split hop and a body to the record that is kept. Pure.
+
+Rules: the same stamp gives the same id, so a retry is the same record; nothing a client says about where it comes from
+is believed unless a trusted proxy says it; wire text stays latin-1, one character per byte.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import NamedTuple
+
+import orjson
+
+from gatebook.app.hop import Hop
+from gatebook.settings import Network
+
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+
+
+class Record(NamedTuple):
+    """One row of `requests`, but for the replica; the fields stand as the flush statement takes them."""
+
+    id: str
+    body_size: int | None
+    peer: str
+    client: str
+    status: int
+    truncated: bool
+    scheme: str
+    http_version: str
+    method: str
+    target: str
+    headers: str  # JSON
+    body: bytes | bytearray | None
+    body_sha256: bytes | None
+
+
+class Body:
+    """A body as it arrives: the first `limit` bytes are kept, all are counted, and hashed when not all are kept."""
+
+    def __init__(self, length: int, limit: int) -> None:
+        self.length = length
+        self.kept = bytearray()
+        self._limit = limit
+        self._missing = length
+        self._hash = hashlib.sha256() if length > limit else None
+
+    def feed(self, data: bytes | memoryview) -> int:
+        """Take what belongs to this body from the start of `data`; returns how many bytes that was."""
+        part = data[: self._missing]
+        self._missing -= len(part)
+        if self._hash:
+            self._hash.update(part)
+        self.kept += part[: self._limit - len(self.kept)]
+        return len(part)
+
+    @property
+    def complete(self) -> bool:
+        return not self._missing
+
+    @property
+    def sha256(self) -> bytes | None:
+        """Of the whole body, when only its beginning is kept."""
+        return self._hash.digest() if self._hash else None
+
+
+def record(hop: Hop, body: Body | None, trusted: Sequence[Network]) -> Record:
+    """What is written down of a request; `body` is None when it had none, or an oversize one."""
+    method, target, http_version = request_line(hop.line)
+    kept: bytes | bytearray | None = body.kept if body else None if hop.oversize else b""
+    sha256 = body.sha256 if body else None
+    truncated = hop.oversize or sha256 is not None
+    return Record(
+        request_uuid(hop.request_id, hop.msec),
+        body.length if body else declared_length(hop.headers) if hop.oversize else 0,
+        hop.peer,
+        client_address(hop.peer, hop.headers, trusted) if trusted else hop.peer,
+        413 if truncated else 200,
+        truncated,
+        hop.scheme,
+        http_version,
+        method,
+        target,
+        orjson.dumps(hop.headers).decode(),
+        kept,
+        sha256,
+    )
+
+
+def request_uuid(request_id: str, msec: str) -> str:
+    """The UUIDv7 (RFC 9562, section 5.7) of a stamp: its milliseconds and 74 of the random bits of `request_id`."""
+    stamp = f"{int(msec[:-4] + msec[-3:]):012x}"
+    return f"{stamp[:8]}-{stamp[8:]}-7{request_id[:3]}-{_VARIANT[request_id[3]]}{request_id[4:7]}-{request_id[7:19]}"
+
+
+def unix_ms(request_uuid: str) -> int:
+    """The milliseconds since 1970 in a UUIDv7."""
+    return int(request_uuid[:8] + request_uuid[9:13], 16)
+
+
+def request_line(line: str) -> tuple[str, str, str]:
+    """Method, target as sent, HTTP version (`1.1`) of a request line that nginx accepted; HTTP/0.9 sends no version."""
+    words = [word for word in line.split(" ") if word]
+    version = words[2].removeprefix("HTTP/") if len(words) > 2 else "0.9"
+    return words[0], words[1], version
+
+
+def declared_length(headers: Sequence[Sequence[str]]) -> int | None:
+    """What Content-Length says, if it is there."""
+    for name, value in headers:
+        if name.lower() == "content-length" and value.isdigit():
+            return int(value)
+    return None
+
+
+def client_address(peer: str, headers: Sequence[Sequence[str]], trusted: Sequence[Network]) -> str:
+    """The nearest address that is not a trusted proxy's: `peer`, then X-Forwarded-For from right to left.
+
+    What stands left of the first untrusted address is hearsay, and the walk ends at a word that is no address.
+    """
+    client = peer
+    if not _is_trusted(peer, tuple(trusted)):
+        return client
+    words = ",".join(value for name, value in headers if name.lower() == "x-forwarded-for").split(",")
+    for word in reversed(words):
+        address = _without_port(word.strip())
+        if not _is_address(address):
+            break
+        client = address
+        if not _is_trusted(address, tuple(trusted)):
+            break
+    return client
+
+
+def _without_port(word: str) -> str:
+    if word.startswith("["):
+        return word[1:].partition("]")[0]
+    return word.partition(":")[0] if word.count(":") == 1 else word
+
+
+def _is_address(word: str) -> bool:
+    try:
+        return "%" not in str(ip_address(word))  # PostgreSQL's inet knows no zones
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
+    return any(ip_address(address) in network for network in trusted)

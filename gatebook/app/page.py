@@ -1,0 +1,144 @@
+"""The page at `/`: rows rendered once, joined for each request.
+
+Rule: all that a client sent is hostile. It reaches the page through `shown` alone, and only as text between tags; the
+one attribute made per row holds an id that we made ourselves. Style and script are inlined, and the policy allows
+these two texts and nothing else, so even a value that got through could load and run nothing.
+
+Knows nothing of sockets or the database. page.html, page.css and page.js are read once, at start.
+"""
+
+import base64
+import hashlib
+import html
+import re
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+ROWS = 25
+SHOWN = 120
+HUES = 8
+
+_MARKS = ["origin", "spread", "replica", "id", "own", "others"]
+# Strings are matched first, and so kept. A script keeps its line ends: they end statements.
+_BLANKS = {
+    ".html": re.compile(r"""(?<==)"([\w-]+)"|(?<=>)()\n(?=<)"""),
+    ".css": re.compile(r"""("[^"]*")|\s*([{};,])\s*|(?<=:) """),
+    ".js": re.compile(r"""("[^"]*"|`[^`]*`)| *([-=<>?:,{}()&|*+!%]+) *|(?<=[{([,])\n|\n(?=[])}])"""),
+}
+_LAST = re.compile("[\xc2-\xf4][\x80-\xbf]{0,2}$")
+_CELLS = [f"M{ROWS - 1 - place} 0h.8" for place in range(ROWS)]
+
+
+class Seen(NamedTuple):
+    """One recorded request as the page shows it. Wire text has one character per byte (latin-1)."""
+
+    id: str
+    method: str
+    target: str
+    client: str
+    replica: str
+    size: int | None
+
+
+class Page:
+    """The template, loaded and split once."""
+
+    def __init__(self) -> None:
+        style, script, text = map(_source, ("page.css", "page.js", "page.html"))
+        text = text.replace('<link rel=stylesheet href="page.css">', f"<style>{style}</style>")
+        text = text.replace('<script src="page.js"></script>', f"<script>{script}</script>")
+        parts = re.split(r"<!--(\w+)-->", text)
+        if parts[1::2] != _MARKS:
+            raise ValueError(f"page.html has the marks {parts[1::2]}, expected {_MARKS}")
+        self._parts = tuple(part.encode() for part in parts[::2])
+        self.content_security_policy = (
+            f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
+            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+
+    def row(self, seen: Seen) -> bytes:
+        """One `<tr>`, its end tags left out as HTML allows. The time is that of the id: its first 48 bits, in ms."""
+        id, method, target, client, replica, size = seen
+        second, ms = divmod(int(id[:8] + id[9:13], 16), 1000)
+        return (
+            f"<tr><td><a href=_/api/requests/{id}><time>{_utc(second)}.{ms:03}Z</time></a>"
+            f"<td>{_word(method[: SHOWN + 1])}<td>{shown(target)}<td>{_word(client[: SHOWN + 1])}"
+            f"<td class=r{_hue(replica)}>{_word(replica)}<td>{'?' if size is None else f'{size:,}'}"
+        ).encode()
+
+    def spread(self, replicas: Sequence[str]) -> bytes:
+        """Which replica took which request: a lane for each, newest at the right. `replicas`: newest first."""
+        cells: dict[str, list[str]] = {}
+        for name, cell in zip(replicas, _CELLS, strict=False):
+            cells.setdefault(name, []).append(cell)
+        names = sorted(cells, key=lambda name: (len(name), name))
+        return "".join(_lane(name, cells[name]) for name in names).encode()
+
+    def compose(self, seen: Seen, own: bytes, others: bytes, spread: bytes, origin: str) -> bytes:
+        """The whole document for whoever sent `seen`: their row, then `others` (24 rows, joined); `origin` for curl."""
+        p = self._parts
+        replica, id = _word(seen.replica).encode(), seen.id.encode()
+        return b"".join(
+            (p[0], html.escape(origin).encode(), p[1], spread, p[2], replica, p[3], id, p[4], own, p[5], others, p[6])
+        )
+
+
+def shown(wire: str) -> str:
+    """Wire text for a reader, escaped: UTF-8 where its bytes are that, and its start if it is long.
+
+    U+FFFD stands for what could hide, reorder or break text: control and format characters, separators.
+    """
+    head = wire[:SHOWN]
+    if not head.isascii():
+        head = _decoded(head, cut=len(wire) > SHOWN)
+    if not head.isprintable():
+        head = "".join(char if char.isprintable() else "\ufffd" for char in head)
+    return html.escape(head) if len(wire) <= SHOWN else html.escape(head) + "…"
+
+
+def _decoded(head: str, cut: bool) -> str:
+    """`cut`: the text went on, so its last character may lack bytes; it is left out."""
+    try:
+        return (_LAST.sub("", head) if cut else head).encode("latin-1").decode()
+    except UnicodeError:
+        return head
+
+
+@lru_cache(4096)
+def _word(wire: str) -> str:
+    """The same few methods, clients and replicas come again and again."""
+    return shown(wire)
+
+
+@lru_cache(1024)
+def _hue(replica: str) -> int:
+    """A colour by name, the same on every replica and in page.js; `-1`, `-2`, `-3` get neighbouring, unlike ones."""
+    return sum(map(ord, replica)) % HUES
+
+
+@lru_cache(64)
+def _utc(second: int) -> str:
+    return "{:04}-{:02}-{:02} {:02}:{:02}:{:02}".format(*time.gmtime(second))
+
+
+def _lane(name: str, cells: list[str]) -> str:
+    return (
+        f"<li class=r{_hue(name)}><b>{_word(name)}</b>"
+        f'<svg viewBox="0 -1 {ROWS} 2" aria-hidden=true>'
+        f'<path d="{"".join(cells)}"/></svg><span>{len(cells)}</span>'
+    )
+
+
+def _source(name: str) -> str:
+    """A file beside this one, lean: without indentation, empty lines, lines that are comments, and most blanks."""
+    lines = map(str.strip, Path(__file__).with_name(name).read_text("utf-8").splitlines())
+    text = "\n".join(line for line in lines if line and not line.startswith(("//", "/*", "<!-- ")))
+    blanks = _BLANKS.get(Path(name).suffix)
+    return blanks.sub(r"\1\2", text) if blanks else text
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

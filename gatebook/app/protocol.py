@@ -1,0 +1,129 @@
+"""One connection from the load balancer: bytes in, exchanges out, answers back in order.
+
+Rule: an answer belongs to the request that it was made for. The next request on a connection is looked at only once
+the one before it is answered (nginx never sends it earlier).
+"""
+
+import asyncio
+from typing import Protocol, cast
+
+from gatebook.app.capture import Body
+from gatebook.app.hop import Hop, NotFromTheLoadBalancer, split
+
+_HEAD_LIMIT = 4 * 1024 * 1024  # nginx's own limits on headers are far lower
+
+_CLOSE = "Connection: close\r\n"
+
+
+class Exchange:
+    """One request, complete with its body, that waits for its answer."""
+
+    __slots__ = ("_connection", "body", "hop")
+
+    def __init__(self, connection: "Connection", hop: Hop, body: Body | None) -> None:
+        self._connection = connection
+        self.hop = hop
+        self.body = body
+
+    def answer(self, head: str, body: bytes) -> None:
+        """Send a response: status and header lines, each with its CRLF; the framing is added here."""
+        self._connection.answer(head, body, is_head=self.hop.line.startswith("HEAD "))
+
+
+class Application(Protocol):
+    """Who takes the exchanges."""
+
+    body_limit: int
+    draining: bool
+    connections: "set[Connection]"
+
+    def received(self, exchange: Exchange) -> None:
+        """A request is complete; answer it later."""
+
+    def probed(self, target: str) -> tuple[str, bytes]:
+        """Somebody asks the replica itself; returns the answer's head and body."""
+
+
+class Connection(asyncio.Protocol):
+    """Head, body, answer, and again."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._buffer = bytearray()
+        self._hop: Hop | None = None  # of the request whose body arrives, or which waits for its answer
+        self._body: Body | None = None
+        self._waiting = False
+        self._lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._application.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._application.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._body and not self._waiting and not self._buffer:
+            taken = self._body.feed(data)  # bodies do not pass through the buffer
+            data = data[taken:]
+        self._buffer += data
+        self._advance()
+
+    def close_when_idle(self) -> None:
+        """End the connection now if it has no request; else its answer will end it."""
+        if self._hop is None and not self._buffer:
+            self._transport.close()
+
+    def answer(self, head: str, body: bytes, is_head: bool) -> None:
+        if self._lost:
+            return  # the load balancer gave up and asks elsewhere, with the same id
+        closing = self._application.draining
+        frame = f"{head}Content-Length: {len(body)}\r\n{_CLOSE if closing else ''}\r\n".encode()
+        self._transport.write(frame if is_head else frame + body)
+        self._hop, self._body, self._waiting = None, None, False
+        if closing:
+            self._transport.close()
+        elif self._buffer:
+            self._advance()
+
+    def _advance(self) -> None:
+        """Go as far as what has arrived allows."""
+        if self._waiting:
+            return
+        hop = self._hop = self._hop or self._read_head()
+        if hop is None:
+            return
+        if self._body and not self._body.complete:
+            if self._buffer:
+                del self._buffer[: self._body.feed(bytes(self._buffer))]
+            if not self._body.complete:
+                return
+        self._waiting = True
+        self._application.received(Exchange(self, hop, self._body))
+
+    def _read_head(self) -> Hop | None:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._buffer) > _HEAD_LIMIT:
+                self._transport.abort()
+            return None
+        head = bytes(self._buffer[: end + 2])
+        del self._buffer[: end + 4]
+        try:
+            hop = split(head)
+        except NotFromTheLoadBalancer:
+            self._answer_stranger(head)
+            return None
+        if hop.body_length:
+            self._body = Body(hop.body_length, self._application.body_limit)
+        return hop
+
+    def _answer_stranger(self, head: bytes) -> None:
+        words = head.split(b" ", 2)
+        target = words[1].decode("latin-1") if len(words) > 2 else ""
+        answer, body = self._application.probed(target)
+        self._transport.write(f"{answer}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        self._transport.close()

@@ -1,0 +1,118 @@
+"""What is recorded of a request, as a pure function of what the load balancer handed over."""
+
+import hashlib
+import re
+import uuid
+from ipaddress import ip_network
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatebook.app.capture import Body, client_address, record, request_line, request_uuid, unix_ms
+from gatebook.app.hop import Hop
+
+request_ids = st.text("0123456789abcdef", min_size=32, max_size=32)
+TRUSTED = (ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
+
+
+def hop(**changes: object) -> Hop:
+    plain = Hop("0" * 32, "1763858054.123", "http", "192.0.2.1", "GET /x HTTP/1.1", [["Host", "h"]], 0, False)
+    return plain._replace(**changes)
+
+
+@given(request_ids, st.integers(0, 2**48 - 1))
+def test_the_id_is_a_uuid7_of_the_stamps_time(request_id: str, ms: int) -> None:
+    found = uuid.UUID(request_uuid(request_id, f"{ms // 1000}.{ms % 1000:03}"))
+    assert str(found) == request_uuid(request_id, f"{ms // 1000}.{ms % 1000:03}")
+    assert (found.version, found.variant) == (7, uuid.RFC_4122)
+    assert unix_ms(str(found)) == found.int >> 80 == ms
+
+
+@given(request_ids, request_ids)
+def test_a_retry_has_the_same_id_and_another_request_another(one: str, other: str) -> None:
+    assert request_uuid(one, "1763858054.123") == request_uuid(one, "1763858054.123")
+    # 74 of the 128 random bits are in the id: all of the first 19 digits but the two high bits of the fourth.
+    relevant = [text[:3] + str(int(text[3], 16) % 4) + text[4:19] for text in (one, other)]
+    same = request_uuid(one, "1763858054.123") == request_uuid(other, "1763858054.123")
+    assert same == (relevant[0] == relevant[1])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("GET / HTTP/1.1", ("GET", "/", "1.1")),
+        ("POST   /a?b=c   HTTP/1.0 ", ("POST", "/a?b=c", "1.0")),
+        ("GET http://h/\xa0\x85 HTTP/1.1", ("GET", "http://h/\xa0\x85", "1.1")),
+        ("GET /nine", ("GET", "/nine", "0.9")),
+        ("GET / HTTP/2.0", ("GET", "/", "2.0")),
+    ],
+)
+def test_the_request_line_is_taken_as_sent(line: str, expected: tuple[str, str, str]) -> None:
+    assert request_line(line) == expected
+
+
+@given(st.binary(max_size=300), st.integers(1, 200), st.integers(1, 64))
+def test_a_body_is_kept_up_to_its_limit_and_hashed_beyond(data: bytes, limit: int, step: int) -> None:
+    body = Body(len(data), limit)
+    fed = b"".join([data, b"next request"])
+    at = 0
+    while not body.complete:
+        at += body.feed(fed[at : at + step])
+    assert at == len(data)
+    assert bytes(body.kept) == data[:limit]
+    assert body.sha256 == (hashlib.sha256(data).digest() if len(data) > limit else None)
+
+
+def test_a_plain_request_is_recorded_whole() -> None:
+    body = Body(5, 10)
+    body.feed(b"hello")
+    found = record(hop(line="POST /a HTTP/1.1", headers=[["Host", "h"], ["x-A", "\xe9"]], body_length=5), body, ())
+    assert (found.method, found.target, found.http_version, found.scheme) == ("POST", "/a", "1.1", "http")
+    assert orjson.loads(found.headers) == [["Host", "h"], ["x-A", "\xe9"]]
+    assert (found.body, found.body_size, found.body_sha256) == (b"hello", 5, None)
+    assert (found.truncated, found.status) == (False, 200)
+    assert re.fullmatch(r"019aae21-\w{4}-7\w{3}-[89ab]\w{3}-\w{12}", found.id)
+
+
+def test_a_long_body_is_truncated_and_answered_413() -> None:
+    body = Body(5, 2)
+    body.feed(b"hello")
+    found = record(hop(body_length=5), body, ())
+    assert (found.body, found.body_size, found.body_sha256) == (b"he", 5, hashlib.sha256(b"hello").digest())
+    assert (found.truncated, found.status) == (True, 413)
+
+
+@pytest.mark.parametrize(
+    ("headers", "size"), [([["content-length", "99"]], 99), ([["Transfer-Encoding", "chunked"]], None)]
+)
+def test_an_oversize_body_is_recorded_without_it(headers: list[list[str]], size: int | None) -> None:
+    found = record(hop(headers=headers, oversize=True), None, ())
+    assert (found.body, found.body_size, found.truncated, found.status) == (None, size, True, 413)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("192.0.2.1", ["10.0.0.1"], "192.0.2.1"),  # a stranger's word is not taken
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
+        ("10.0.0.1", ["6.6.6.6, 198.51.100.7, 10.9.9.9"], "198.51.100.7"),  # the left-most is hearsay
+        ("10.0.0.1", ["6.6.6.6, 198.51.100.7", "10.9.9.9"], "198.51.100.7"),  # two header lines are one list
+        ("10.0.0.1", ["10.0.0.2, 10.0.0.3"], "10.0.0.2"),  # all trusted: the farthest
+        ("10.0.0.1", ["198.51.100.7:4711"], "198.51.100.7"),
+        ("2001:db8::1", ["[2001:db9::7]:4711"], "2001:db9::7"),
+        ("2001:db8::1", ["2001:db9::7"], "2001:db9::7"),
+        ("10.0.0.1", ["198.51.100.7, unknown"], "10.0.0.1"),  # no address: the walk ends
+        ("10.0.0.1", ["fe80::1%eth0"], "10.0.0.1"),
+        ("10.0.0.1", [" , "], "10.0.0.1"),
+    ],
+)
+def test_the_client_is_found_from_right_to_left(peer: str, forwarded: list[str], client: str) -> None:
+    headers = [["X-FORWARDED-for", value] for value in forwarded]
+    assert client_address(peer, headers, TRUSTED) == client
+
+
+def test_nobody_is_trusted_unless_told() -> None:
+    assert record(hop(headers=[["X-Forwarded-For", "6.6.6.6"]]), None, ()).client == "192.0.2.1"

@@ -1,0 +1,38 @@
+"""What the page shows: the own request, then the 24 newest others."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatebook.app.page import ROWS, Page, Seen
+from gatebook.app.recent import NIL, Recent
+
+PAGE = Page()
+
+
+def seen(number: int, replica: str = "webapp-1") -> Seen:
+    return Seen(f"{number:08x}-0000-7000-8000-000000000000", "GET", f"/{number}", "192.0.2.1", replica, 0)
+
+
+def shown(html: bytes) -> list[int]:
+    """The numbers of the requests on a page, from top to bottom."""
+    return [int(found, 16) for found in re.findall(rb"href=\"?/?_/api/requests/([0-9a-f]{8})-0000-7000", html)]
+
+
+@given(st.lists(st.lists(st.integers(0, 200), max_size=40), max_size=6), st.integers(0, 200))
+def test_own_on_top_then_the_newest_others(batches: list[list[int]], own: int) -> None:
+    recent = Recent(PAGE)
+    for batch in batches:
+        recent.learn(map(seen, batch))
+        recent.html(seen(own), "http://h")  # what was rendered before does not linger
+    others = sorted({number for batch in batches for number in batch} - {own}, reverse=True)
+    assert shown(recent.html(seen(own), "http://h")) == [own, *others[: ROWS - 1]]
+
+
+@given(st.lists(st.integers(0, 200)))
+def test_the_floor_is_the_oldest_id_that_can_still_be_shown(numbers: list[int]) -> None:
+    recent = Recent(PAGE)
+    recent.learn(map(seen, numbers))
+    newest = sorted(set(numbers), reverse=True)
+    assert recent.floor == (NIL if len(newest) < ROWS else seen(newest[ROWS - 1]).id)
