@@ -1,0 +1,43 @@
+-- Every statement of the viewer, by name: gatebook.viewer.database reads this file. $n are asyncpg's parameters.
+
+-- name: ready
+-- Whether the table can be read.
+SELECT EXISTS (SELECT FROM requests) AS anything;
+
+-- name: list_requests
+-- A page, newest first: at most $2 rows below the id $1. Clients decide how long targets and headers are, so the page
+-- ends early once it has $3 bytes of them, but never before its first row. `found` says how many rows there were.
+WITH page AS (
+    SELECT
+        id, to_char(received_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS received_at, replica,
+        host(peer) AS peer, host(client) AS client, scheme, http_version, method, target, headers, body_size,
+        encode(body_sha256, 'hex') AS body_sha256, truncated, status
+    FROM requests
+    WHERE id < $1
+    ORDER BY id DESC
+    LIMIT $2
+), weighed AS (
+    SELECT
+        *, count(*) OVER () AS found,
+        sum(octet_length(target) + octet_length(headers::text))
+            OVER (ORDER BY id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
+    FROM page
+)
+SELECT * FROM weighed WHERE coalesce(bytes_before, 0) < $3 ORDER BY id DESC;
+
+-- name: one_request
+-- The request of id $1, as in a page.
+SELECT
+    id, to_char(received_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS received_at, replica,
+    host(peer) AS peer, host(client) AS client, scheme, http_version, method, target, headers, body_size,
+    encode(body_sha256, 'hex') AS body_sha256, truncated, status
+FROM requests
+WHERE id = $1;
+
+-- name: body_kept
+-- How many bytes are kept of the body of request $1 (null: it has none here); reads none of them.
+SELECT octet_length(body) AS kept, truncated FROM requests WHERE id = $1;
+
+-- name: body_part
+-- $3 bytes of the body of request $1, from byte $2 on, counted from 0.
+SELECT substring(body FROM $2::int + 1 FOR $3::int) AS part FROM requests WHERE id = $1;
