@@ -1,4 +1,4 @@
--- Every statement that the parts run, by name: gatebook.db.queries reads this file. $n are asyncpg's parameters.
+-- Every statement that a replica runs, by name: gatebook.db.queries reads this file. $n are asyncpg's parameters.
 
 -- name: flush
 -- Group commit in one round trip: write a batch, note its commit, and bring what others wrote. The read's snapshot is

@@ -22,13 +22,8 @@ WAIT_FOR_CONNECTION_S = 5.0
 STATEMENT_TIMEOUT_S = 10.0
 DEADLINE_S = WAIT_FOR_CONNECTION_S + STATEMENT_TIMEOUT_S + 1.0  # in all; passes when a server went silent
 
-# Beside AWAY, what a connection meets while the server stops, and being refused by one that runs.
-_UNAVAILABLE = (
-    *AWAY,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-)
+# Beside AWAY, being refused by a server that runs.
+_UNAVAILABLE = (*AWAY, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 QUERIES = named(resources.files("gatebook.viewer").joinpath("queries.sql").read_text())
 _log = logging.getLogger("gatebook.viewer")
