@@ -20,6 +20,7 @@ Network = IPv4Network | IPv6Network
 MIB = 1024 * 1024
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_COMPOSES_OWN = ("GATEBOOK_PUBLISH",)  # compose.yaml alone reads it; whoever exports it may still run the local stack
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
 
 
@@ -194,7 +195,7 @@ def _parse(meta: Mapping[str, Any], where: str, raw: str) -> Any:
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    known = [row.metadata["variable"] for row in fields(Settings)]
+    known = [*(row.metadata["variable"] for row in fields(Settings)), *_COMPOSES_OWN]
     for name in environ:
         if name.startswith("GATEBOOK_") and name not in known:
             near = difflib.get_close_matches(name, known, n=1)

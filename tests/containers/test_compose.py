@@ -1,0 +1,130 @@
+"""The containers for real, by both versions of Compose: started, used, killed, scaled, stopped, started again.
+
+The plot, once for each version. A fresh clone is brought up with three replicas while a client asks for the port; the
+first answer must be a recorded one. Then a replica is killed and their number changed under load; then all of it goes
+down and comes up again, with the volume and without. Each test leaves the project running.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from load import load
+
+from containers.project import FirstAnswer, Project, wait_until
+
+Say = Callable[[str], None]
+FOLLOWED_WITHIN_S = 5
+DOWN_WITHIN_S = 25  # the aim is 5; machines that run tests are busy
+
+
+@pytest.fixture(scope="module", params=["compose_v2", "compose_v1"])
+def project(request: pytest.FixtureRequest) -> Project:
+    found: Project = request.getfixturevalue(request.param)
+    return found
+
+
+def test_the_first_request_that_is_accepted_is_recorded(project: Project, say: Say) -> None:
+    project.compose("build")
+    say(f"up with {' '.join(project.command)}")
+    _up(project, say)
+
+
+def test_thirty_requests_fall_on_three_replicas_and_are_in_the_table(project: Project) -> None:
+    answers = [project.ask("GET", f"/thirty/{number}")[0] for number in range(30)]
+
+    assert {answer.status for answer in answers} == {200}
+    names = [answer.getheader("Gatebook-Replica") for answer in answers]
+    assert len(set(names)) == 3
+    rows = project.psql("SELECT id, replica FROM requests WHERE target LIKE '/thirty/%' ORDER BY id")
+    assert rows == [f"{answer.getheader('Gatebook-Id')}|{name}" for answer, name in zip(answers, names, strict=True)]
+
+
+def test_killing_a_replica_under_load_fails_no_request_and_loses_none(project: Project, say: Say) -> None:
+    victim = project.containers("webapp")[0]
+    with load(project.url) as sent:
+        time.sleep(1)
+        os.kill(project.inspect(victim)["State"]["Pid"], signal.SIGKILL)
+        wait_until(lambda: project.inspect(victim)["RestartCount"] == 1, 10, "the replica is started again")
+        wait_until(lambda: _is_healthy(project, victim), 20, "the replica is healthy again")
+    say(f"a replica killed: {sent}")
+
+    assert not sent.errors
+    _each_once(project, sent.token, sent.acknowledged)
+
+
+def test_scaling_is_followed_within_five_seconds_and_drops_nothing(project: Project, say: Say) -> None:
+    with load(project.url) as sent:
+        time.sleep(1)
+        _scale(project, 5)
+        to_five = wait_until(lambda: _serving(project) <= set(sent.replicas), 30, "five replicas answer")
+        _scale(project, 2)
+        back = time.monotonic()
+        time.sleep(FOLLOWED_WITHIN_S)
+        left = _serving(project)
+        late = {name: at - back for name, at in sent.last_replicas.items() if name not in left and at > back}
+    say(f"scaled to 5, which took {to_five:.1f} s to be followed, and to 2: {sent}")
+
+    assert not sent.errors
+    assert to_five < FOLLOWED_WITHIN_S
+    assert len(left) == 2 and not late
+    _each_once(project, sent.token, sent.acknowledged)
+
+
+def test_down_is_quick_and_up_again_finds_the_rows(project: Project, say: Say) -> None:
+    kept = project.stored_ids()
+    took = _down(project, say)
+    _up(project, say)
+
+    assert took < DOWN_WITHIN_S
+    assert len(kept) > 30
+    assert kept < project.stored_ids()
+
+
+def test_removing_the_volume_forgets_the_rows(project: Project, say: Say) -> None:
+    _down(project, say, "--volumes")
+    first = _up(project, say)
+
+    assert project.stored_ids() == {first}
+
+
+def _up(project: Project, say: Say) -> str:
+    """Bring the project up; the id that the first answer gave."""
+    start = time.monotonic()
+    with FirstAnswer(project.address) as first:
+        project.compose("up", "-d", "--scale", "webapp=3")
+    say(f"first answer after {first.at - start:.1f} s")
+    assert (first.status, first.durability) == (200, "committed")
+    assert first.id
+    return first.id
+
+
+def _down(project: Project, say: Say, *options: str) -> float:
+    start = time.monotonic()
+    project.compose("down", *options)
+    took = time.monotonic() - start
+    say(f"down took {took:.1f} s")
+    return took
+
+
+def _scale(project: Project, count: int) -> None:
+    project.compose("up", "-d", "--scale", f"webapp={count}")
+
+
+def _serving(project: Project) -> set[str]:
+    """The names that the running replicas record: their host names, which are the short forms of their ids."""
+    return {container[:12] for container in project.containers("webapp")}
+
+
+def _is_healthy(project: Project, container: str) -> bool:
+    return bool(project.inspect(container)["State"]["Health"]["Status"] == "healthy")
+
+
+def _each_once(project: Project, token: str, acknowledged: set[str]) -> None:
+    """What was acknowledged is in the table, and no request of the load, acknowledged or not, is there twice."""
+    rows = [row.split("|") for row in project.psql(f"SELECT id, target FROM requests WHERE target LIKE '%{token}-%'")]
+    targets = [target for _, target in rows]
+    assert acknowledged <= {identity for identity, _ in rows}
+    assert len(targets) == len(set(targets))
