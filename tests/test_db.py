@@ -196,7 +196,7 @@ def test_a_flush_brings_what_others_wrote_and_no_more_than_asked(database: Setti
 
     async def story(role) -> None:
         capture = await role("capture")
-        for number, id in enumerate(ids[:5]):
+        for id in ids[:5]:
             await capture.fetch(QUERIES["flush"], *row(id), "webapp-1", [], uuid_at(0), 0)
         seen = await capture.fetch(QUERIES["flush"], *row(ids[5]), "webapp-1", [ids[3]], ids[0], 24)
         assert [found["id"] for found in seen] == [ids[4], ids[2], ids[1]]  # newest first, not what is known
