@@ -1,0 +1,32 @@
+"""`gatebook down`: have the runner stop, and forget the data if that is asked for."""
+
+import time
+
+from gatebook.errors import UserError
+from gatebook.stack import control, leftovers
+from gatebook.stack.folder import Folder
+from gatebook.stack.steps import Steps, show
+
+_RUNNER_ENDS_S = 10.0
+_POLL_S = 0.02
+
+
+def down(folder: Folder, volumes: bool) -> None:
+    """Stop what runs, if anything does; with `volumes` delete what Gatebook made. Raises UserError."""
+    if not folder.ours and not volumes:
+        return show(f"no stack runs on {folder}")
+    folder.check()
+    steps = Steps()
+    if control.is_up(folder):
+        control.ask(folder, {"do": "down"}, steps)
+    deadline = time.monotonic() + _RUNNER_ENDS_S
+    while not folder.lock():
+        if time.monotonic() > deadline:
+            raise UserError(f"the runner on {folder} does not end", "gatebook ps; then end it by its process id")
+        time.sleep(_POLL_S)
+    for name in leftovers.end(folder):
+        steps(name, "left by a runner that was killed, ended")
+    if volumes:
+        folder.forget()
+        steps("data", "deleted")
+    folder.unlock()

