@@ -45,8 +45,9 @@ def values(
 
 
 def _server(address: Address) -> str:
+    """Three strikes: an idle connection that a replica has just closed counts as one, and means nothing."""
     resolve = " resolve" if _needs_resolving(address) else ""
-    return f"server {address}{resolve} max_fails=1 fail_timeout=1s; "
+    return f"server {address}{resolve} max_fails=3 fail_timeout=1s; "
 
 
 def _resolver(servers: tuple[str, ...]) -> str:

@@ -35,7 +35,7 @@ servers() {
         is_server "$word" || fail "$1 is '$words': expected HOST:PORT, such as $2, or unix:/PATH" \
             "set $1 in .env to where the service listens"
         if is_name "$word"; then resolve=' resolve'; else resolve=''; fi
-        printf 'server %s%s max_fails=1 fail_timeout=1s; ' "$word" "$resolve"
+        printf 'server %s%s max_fails=3 fail_timeout=1s; ' "$word" "$resolve"
     done
 }
 

@@ -14,7 +14,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-compo
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright runs, so does its event loop, and nobody else can have one
 def browser() -> Iterator[Browser]:
     """Chromium; where there is none, the test is skipped, but in CI it fails."""
     chromium = shutil.which("chromium")
