@@ -76,6 +76,13 @@ def size(raw: str) -> int:
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
+def size_to_keep(raw: str) -> int:
+    """Bytes that fit a row and PostgreSQL's messages with room to spare."""
+    if (found := size(raw)) > 256 * MIB:
+        raise ValueError("expected at most 256MiB")
+    return found
+
+
 def networks(raw: str) -> tuple[Network, ...]:
     """Networks in CIDR notation or single addresses, separated by commas or blanks."""
     try:
@@ -150,7 +157,7 @@ class Settings:
     )
     bind: Address = setting("GATEBOOK_BIND", "0.0.0.0:8000", address, "where a replica or the viewer listens")
     body_limit: int = setting(
-        "GATEBOOK_BODY_LIMIT", "10MiB", size, "the most of a body that is kept; the rest is counted and hashed"
+        "GATEBOOK_BODY_LIMIT", "10MiB", size_to_keep, "the most of a body that is kept; the rest is counted and hashed"
     )
     body_max: int = setting(
         "GATEBOOK_BODY_MAX", "1GiB", size, "the most of a body that is read; a larger one is recorded without its body"

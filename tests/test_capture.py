@@ -85,7 +85,12 @@ def test_a_long_body_is_truncated_and_answered_413() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "size"), [([["content-length", "99"]], 99), ([["Transfer-Encoding", "chunked"]], None)]
+    ("headers", "size"),
+    [
+        ([["content-length", "99"]], 99),
+        ([["Content-Length", "0" * 5000 + "7"]], 7),
+        ([["Transfer-Encoding", "chunked"]], None),
+    ],
 )
 def test_an_oversize_body_is_recorded_without_it(headers: list[list[str]], size: int | None) -> None:
     found = record(hop(headers=headers, oversize=True), None, ())

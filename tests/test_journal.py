@@ -12,6 +12,8 @@ from gatebook.app.journal import Journal, NotRecorded
 
 class FakeRecord(NamedTuple):
     body: bytes | None
+    target: str = ""
+    headers: str = ""
 
 
 class FakeEntry(NamedTuple):
@@ -31,13 +33,14 @@ class Table:
         self.told: list[tuple[str, list[int]]] = []
         self.may_commit = asyncio.Event()
         self.fails: set[int] = set()
+        self.failure: Exception = NotRecorded("as the test asked")
         self.journal = Journal(self.write, self.committed, self.refused)
 
     async def write(self, batch: Sequence[FakeEntry]) -> str:
         self.flushes.append([entry.number for entry in batch])
         await self.may_commit.wait()
         if any(entry.number in self.fails for entry in batch):
-            raise NotRecorded("as the test asked")
+            raise self.failure
         return "seen"
 
     def committed(self, batch: Sequence[FakeEntry], seen: str) -> None:
@@ -86,6 +89,40 @@ def test_nobody_is_told_before_the_commit() -> None:
         await running
 
     asyncio.run(story())
+
+
+def test_a_mistake_of_ours_is_refused_and_does_not_end_the_replica() -> None:
+    async def story() -> None:
+        table = Table()
+        table.fails = {1}
+        table.failure = ZeroDivisionError("nobody thought of it")
+        table.may_commit.set()
+        running = asyncio.create_task(table.journal.run())
+        table.journal.submit(entry(1))
+        await turns()
+        table.journal.submit(entry(2))
+        table.journal.close()
+        await running
+        assert table.told == [("refused", [1]), ("committed", [2])]
+
+    asyncio.run(story())
+
+
+def test_long_headers_count_as_bodies_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "QUEUE_BYTES", 40)
+
+    async def story() -> None:
+        table = Table()
+        table.journal.submit(FakeEntry(1, FakeRecord(None, target="/" * 10, headers="x" * 25)))
+        with pytest.raises(NotRecorded, match="more to write"):
+            table.journal.submit(entry(2, 10))
+
+    asyncio.run(story())
+
+
+def test_only_a_crowd_waits_and_never_long() -> None:
+    assert [journal.pause_s(rows) for rows in (4, 15, 16, 32, 500)] == [0.001, 0.001, 0.002, 0.003, 0.003]
+    assert journal.CROWD_ROWS > 1
 
 
 def test_a_failed_batch_is_refused_whole_and_the_next_one_is_written() -> None:

@@ -73,6 +73,8 @@ def test_the_container_fills_in_the_same_as_the_local_stack(environment: dict[st
     [
         ("PROXY_UPSTREAM", "webapp"),
         ("PROXY_UPSTREAM", "webapp:99999"),
+        ("PROXY_UPSTREAM", " , "),
+        ("GATEBOOK_BODY_MAX", "0"),
         ("PROXY_UPSTREAM", "webapp:8000; return 200"),
         ("GATEBOOK_VIEWER_UPSTREAM", "http://viewer"),
         ("GATEBOOK_BODY_MAX", "much"),

@@ -29,7 +29,7 @@ def test_the_command_line_wins_over_the_environment() -> None:
     [("1048576", 2**20), ("10MiB", 10 * 2**20), ("10 MB", 10 * 2**20), ("512k", 2**19), ("1g", 2**30), ("7b", 7)],
 )
 def test_sizes_are_read_in_their_usual_notations(raw: str, size: int) -> None:
-    assert read({"GATEBOOK_BODY_LIMIT": raw}).body_limit == size
+    assert read({"GATEBOOK_BODY_MAX": raw}).body_max == size
 
 
 def test_addresses_and_networks_are_read() -> None:
@@ -47,6 +47,7 @@ def test_addresses_and_networks_are_read() -> None:
         ("GATEBOOK_BODY_LIMIT", "ten"),
         ("GATEBOOK_BODY_LIMIT", "0"),
         ("GATEBOOK_BODY_LIMIT", "-1"),
+        ("GATEBOOK_BODY_LIMIT", "1GiB"),
         ("GATEBOOK_SCALE", "0"),
         ("GATEBOOK_SCALE", "٣"),
         ("GATEBOOK_PORT", "65536"),

@@ -53,7 +53,7 @@ async def yes() -> bool:
 
 async def until_true(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -8,6 +8,7 @@ import asyncio
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -56,11 +57,14 @@ class Replica:
         self.connections: set[Connection] = set()
 
     def received(self, exchange: Exchange) -> None:
-        entry = Entry(exchange, capture.record(exchange.hop, exchange.body, self._trusted))
         try:
+            entry = Entry(exchange, capture.record(exchange.hop, exchange.body, self._trusted))
             self._journal.submit(entry)
         except NotRecorded as error:
-            self._refused([entry], error)
+            exchange.answer(*answers.refusal(str(error)))
+        except Exception:  # a mistake of ours is this request's alone, and final: no other replica would do better
+            traceback.print_exc()
+            exchange.answer(*answers.refusal("this replica failed at it"))
 
     def probed(self, target: str) -> tuple[str, bytes]:
         match target:
@@ -125,12 +129,17 @@ class Replica:
         own = [self._seen(entry.record) for entry in batch]
         self._recent.learn([*own, *others])
         for entry, seen in zip(batch, own, strict=True):
-            if entry.shows_page:
+            entry.exchange.answer(*self._acknowledgement(entry, seen))
+
+    def _acknowledgement(self, entry: Entry, seen: Seen) -> tuple[str, bytes]:
+        if entry.shows_page:
+            try:
                 html = self._recent.html(seen, origin(entry.record.scheme, _host(entry.exchange.hop.headers)))
                 recorded = answers.recorded_as(seen.id, self._name, "committed")
-                entry.exchange.answer(*answers.page(html, self._page.content_security_policy, recorded))
-            else:
-                entry.exchange.answer(*answers.receipt(entry.record.status, seen.id, self._name, "committed"))
+                return answers.page(html, self._page.content_security_policy, recorded)
+            except Exception:  # what we fail to show is recorded all the same
+                traceback.print_exc()
+        return answers.receipt(entry.record.status, seen.id, self._name, "committed")
 
     def _refused(self, batch: Sequence[Entry], error: NotRecorded) -> None:
         for entry in batch:

@@ -1,25 +1,29 @@
 """The replica's one connection to the database: writes batches, comes back by itself.
 
-Rule: `write` returns only after COMMIT. When the connection is lost in the middle, the batch is written again on a new
+Rules: `write` returns only after COMMIT. When the connection is lost in the middle, the batch is written again on a new
 one while the deadline allows: its ids make that harmless. Once a deadline has passed in vain the database counts as
-away, and everything is refused at once until a connection stands again.
+away, and everything is refused at once until a connection stands again. That is looked for from the moment that the old
+one is lost, whether or not there is anything to write.
 """
 
 import asyncio
 import sys
 from collections.abc import Sequence
+from operator import itemgetter
 
 import asyncpg
 
 from gatebook.app.capture import Record
 from gatebook.app.journal import NotRecorded
 from gatebook.app.page import ROWS, Seen
-from gatebook.db.connect import AWAY, Connection, connect, login
+from gatebook.db.connect import AWAY, Connection, connect, connect_once, login
 from gatebook.db.queries import QUERIES
+from gatebook.errors import UserError
 from gatebook.settings import Settings
 
 FLUSH_DEADLINE_S = 4.0  # shorter than the load balancer's proxy_read_timeout, so that we answer, not it
 _RECONNECT_WAIT_S = 0.1
+_RECONNECT_TIMEOUT_S = 15.0
 _SAY_SO_EVERY_S = 5.0
 
 _LOST = (
@@ -29,6 +33,7 @@ _LOST = (
     asyncpg.InvalidAuthorizationSpecificationError,
 )
 _CONNECTION = {"application_name": "gatebook replica", "jit": "off", "plan_cache_mode": "force_generic_plan"}
+_NO_RECORDS: list[tuple[object, ...]] = [() for _ in Record._fields]
 
 
 class Writer:
@@ -44,7 +49,7 @@ class Writer:
     @property
     def ready(self) -> bool:
         """Whether the database was there when we last looked."""
-        return self._connection is not None and not self._connection.is_closed()
+        return self._connection is not None
 
     async def start(self) -> list[Seen]:
         """Connect, migrating first if that is due; returns the newest rows of all. Raises UserError."""
@@ -59,14 +64,19 @@ class Writer:
         """
         if self._away:
             raise NotRecorded("the database is away")
-        columns = list(zip(*records, strict=True))
+        # In one order, so that two replicas with the same retried ids do not wait for each other.
+        records = sorted(records, key=itemgetter(0))
         try:
             async with asyncio.timeout(FLUSH_DEADLINE_S):
                 while True:
                     try:
-                        return await self._write(columns, known, floor, wanted)
+                        return await self._write(records, known, floor, wanted)
+                    except asyncpg.UniqueViolationError:
+                        records = await self._not_there_yet(records)
+                    except asyncpg.TransactionRollbackError:
+                        pass  # PostgreSQL says: try again
                     except _LOST as error:
-                        await self._reconnected(error)
+                        await asyncio.shield(self._drop(str(error) or type(error).__name__))
         except TimeoutError:
             self._away = True
             self._drop(f"no answer within {FLUSH_DEADLINE_S:g} s")
@@ -84,28 +94,32 @@ class Writer:
             await connection.close()
 
     async def close(self) -> None:
+        connection, self._connection = self._connection, None
         if self._reconnecting:
             self._reconnecting.cancel()
-        if self._connection and not self._connection.is_closed():
-            await self._connection.close(timeout=1)
+        if connection and not connection.is_closed():
+            await connection.close(timeout=1)
 
-    async def _write(
-        self, columns: list[tuple[object, ...]], known: Sequence[str], floor: str, wanted: int
-    ) -> list[Seen]:
+    async def _write(self, records: Sequence[Record], known: Sequence[str], floor: str, wanted: int) -> list[Seen]:
         if self._connection is None:
             raise asyncpg.InterfaceError("there is no connection")
+        columns = list(zip(*records, strict=True)) or _NO_RECORDS
         rows = await self._flush.fetch(*columns, self._settings.replica, known, floor, wanted)
         return [Seen(*row) for row in rows]
 
-    async def _reconnected(self, error: BaseException) -> None:
-        await asyncio.shield(self._drop(str(error) or type(error).__name__))
+    async def _not_there_yet(self, records: Sequence[Record]) -> list[Record]:
+        """Each record once, without those that another try has brought already."""
+        if self._connection is None:
+            raise asyncpg.ConnectionDoesNotExistError("there is no connection")
+        there = {row[0] for row in await self._connection.fetch(QUERIES["recorded"], [row.id for row in records])}
+        return [record for id, record in {record.id: record for record in records}.items() if id not in there]
 
     def _drop(self, why: str) -> asyncio.Task[None]:
         """Forget the connection, whose state nobody knows, and start to look for a new one."""
-        if self._connection:
+        connection, self._connection = self._connection, None
+        if connection:
             _say(f"the database is away: {why}")
-            self._connection.terminate()
-            self._connection = None
+            connection.terminate()
         if self._reconnecting is None or self._reconnecting.done():
             self._reconnecting = asyncio.create_task(self._reconnect())
         return self._reconnecting
@@ -113,24 +127,33 @@ class Writer:
     async def _reconnect(self) -> None:
         loop = asyncio.get_running_loop()
         told = loop.time()
-        while True:
+        while self._connection is None:
             await asyncio.sleep(_RECONNECT_WAIT_S)
             try:
-                await self._use(await asyncpg.connect(**login(self._settings, "capture")))
-            except (*_LOST, asyncpg.PostgresError) as error:
+                async with asyncio.timeout(_RECONNECT_TIMEOUT_S):
+                    await self._use(await connect_once(self._settings, "capture"))
+            except Exception as error:  # whatever it is, the next try may go well, and there must be one
                 if loop.time() - told > _SAY_SO_EVERY_S:
                     told = loop.time()
-                    _say(f"the database is still away: {error or type(error).__name__}")
-            else:
-                _say("the database is back")
-                return
+                    why = error.what if isinstance(error, UserError) else str(error)
+                    _say(f"the database is still away: {why or type(error).__name__}")
+        _say("the database is back")
 
     async def _use(self, connection: Connection) -> None:
-        for name, value in _CONNECTION.items():
-            await connection.execute(f"SET {name} = '{value}'")
-        self._flush = await connection.prepare(QUERIES["flush"])
+        try:
+            for name, value in _CONNECTION.items():
+                await connection.execute(f"SET {name} = '{value}'")
+            self._flush = await connection.prepare(QUERIES["flush"])
+            connection.add_termination_listener(self._lost)
+        except BaseException:
+            connection.terminate()
+            raise
         self._connection = connection
         self._away = False
+
+    def _lost(self, connection: object) -> None:
+        if connection is self._connection:
+            self._drop("it closed the connection")
 
 
 def _say(what: str) -> None:

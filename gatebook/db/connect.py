@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import sys
 import time
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import asyncpg
 
@@ -54,7 +54,7 @@ async def connect(settings: Settings, role: Role) -> Connection:
     told = time.monotonic()
     while True:
         try:
-            return await _connect_once(settings, role)
+            return await connect_once(settings, role)
         except AWAY as error:
             if time.monotonic() > deadline:
                 raise _unreachable(settings, error) from None
@@ -64,8 +64,11 @@ async def connect(settings: Settings, role: Role) -> Connection:
         await asyncio.sleep(_RETRY_WAIT_S)
 
 
-async def _connect_once(settings: Settings, role: Role) -> Connection:
-    """Log in as the working role; where that fails, or the schema is behind, migrate first."""
+async def connect_once(settings: Settings, role: Role) -> Connection:
+    """Log in as the working role; where that fails, or the schema is behind, migrate first.
+
+    Raises UserError when the database will not have us, and one of AWAY when it cannot be reached now.
+    """
     try:
         connection: Connection | None = await asyncpg.connect(**login(settings, role))
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError):
@@ -94,12 +97,17 @@ async def _migrate(settings: Settings) -> None:
             f"there is no database {settings.postgres_db} at {_where(settings)}",
             f"check POSTGRES_DB, or make it: createdb {settings.postgres_db}",
         ) from None
+    working = [f"gatebook_{name}" for name in get_args(Role)]
     try:
-        passwords = {
-            f"gatebook_{role}": role_password(settings.postgres_password, f"gatebook_{role}")
-            for role in ("capture", "viewer")
-        }
-        await migrate.migrate(owner, passwords)
+        await migrate.migrate(owner, {name: role_password(settings.postgres_password, name) for name in working})
+    except AWAY:
+        raise
+    except asyncpg.PostgresError as error:
+        raise UserError(
+            f"the database {settings.postgres_db} at {_where(settings)} could not be brought up to date: {error}",
+            f"it takes PostgreSQL 18 or newer, and a POSTGRES_USER that may make roles; this is PostgreSQL "
+            f"{owner.get_server_version().major} and {settings.postgres_user}",
+        ) from None
     finally:
         await owner.close()
 

@@ -1,6 +1,8 @@
 -- The whole schema, for an empty database. The postgres image runs this file on an empty volume; everywhere else the
 -- migrations build the same, and a test proves that it is the same.
 
+BEGIN;
+
 -- Which migrations this database has had.
 CREATE TABLE migrations (
     name text PRIMARY KEY,
@@ -105,3 +107,5 @@ GRANT EXECUTE ON FUNCTION keep_house() TO gatebook_capture;
 
 SELECT keep_house();
 INSERT INTO migrations (name) VALUES ('0001_pre_first_release');
+
+COMMIT;

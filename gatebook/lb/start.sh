@@ -31,6 +31,8 @@ is_name() {
 servers() {
     words=
     eval "words=\${$1:-$2}"
+    [ -n "$(printf '%s' "$words" | tr -d ', ')" ] || fail "$1 is '$words': expected HOST:PORT, such as $2" \
+        "set $1 in .env to where the service listens"
     for word in $(printf '%s' "$words" | tr ',' ' '); do
         is_server "$word" || fail "$1 is '$words': expected HOST:PORT, such as $2, or unix:/PATH" \
             "set $1 in .env to where the service listens"
@@ -43,7 +45,7 @@ servers() {
 bytes() {
     words=
     eval "words=\${$1:-$2}"
-    printf '%s' "$words" | grep -Eiq '^[0-9]+ *([kmg]?i?b?)$' ||
+    printf '%s' "$words" | grep -Eiq '^0*[1-9][0-9]* *([kmg]?i?b?)$' ||
         fail "$1 is '$words': expected a size such as 1GiB, 512k or 1048576" "set $1 to such a size"
     number=$(printf '%s' "$words" | tr -dc '0-9')
     case $words in

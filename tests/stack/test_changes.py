@@ -69,6 +69,12 @@ def test_restarting_the_database_loses_nothing_acknowledged(small_stack: Stack) 
     assert_kept(small_stack, sent)
 
 
+def test_restarting_the_database_of_an_idle_stack_leaves_every_part_healthy(small_stack: Stack) -> None:
+    """Nobody asks the replicas for anything: they find the new server by themselves."""
+    small_stack.gatebook("restart", "db")
+    assert {part["state"] for part in small_stack.ps()} == {"healthy"}
+
+
 def test_restarting_everything_gives_every_part_a_new_process(small_stack: Stack) -> None:
     small_stack.gatebook("scale", 2)
     before = {part["pid"] for part in small_stack.ps()}
