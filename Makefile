@@ -1,12 +1,16 @@
 # Everything a checkout needs, on a machine that has Python 3.11 or newer and make.
 #   make up      run Gatebook here, until Ctrl-C        make up ARGS="--scale 5 --port 9000"
 #   make test    run the tests                          make test ARGS="-k page"
+#   make bench   measure it against a hello world       make bench ARGS="--rounds 5"; bench-quick: see that it works
 
 PYTHON ?= python3
 VENV   := .venv
 ARGS   ?=
 
-.PHONY: up test check lock screenshots clean
+help:
+	@sed -n 's/^# \{0,3\}//p' Makefile | head -4
+
+.PHONY: help up test check bench bench-quick lock screenshots clean
 
 up: $(VENV)/run
 	@$(VENV)/bin/gatebook up $(ARGS)
@@ -30,6 +34,14 @@ $(VENV)/run: locks/run.txt pyproject.toml
 $(VENV)/test: $(VENV)/run locks/test.txt
 	@echo "adding what the tests need"
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/test.txt
+	@touch $@
+
+bench bench-quick: $(VENV)/bench
+	@$(VENV)/bin/python -m bench $(if $(filter bench-quick,$@),--quick) $(ARGS)
+
+$(VENV)/bench: $(VENV)/run locks/bench.txt
+	@echo "adding what the benchmark compares with"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/bench.txt
 	@touch $@
 
 lock:

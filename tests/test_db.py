@@ -24,6 +24,7 @@ from gatebook.settings import Settings
 
 SQL = Path(str(resources.files("gatebook.db")))
 PASSWORDS = {"gatebook_capture": "one", "gatebook_viewer": "two"}
+ROLES = list(PASSWORDS)
 T = TypeVar("T")
 DAY_MS = 24 * 3600 * 1000
 
@@ -101,7 +102,7 @@ def test_an_older_database_is_brought_up_to_date_once_whoever_starts_first(datab
 
     async def upgrade(role) -> list[str]:
         owner = await role("owner")
-        assert not await migrate.is_current(owner, tmp_path)
+        assert not await migrate.is_current(owner, ROLES, tmp_path)
         return await migrate.migrate(owner, PASSWORDS, tmp_path)
 
     assert play(database, upgrade) == migrate.names()
@@ -114,9 +115,17 @@ def test_an_older_database_is_brought_up_to_date_once_whoever_starts_first(datab
 
     async def is_current(role) -> bool:
         owner = await role("owner")
-        return await migrate.is_current(owner, tmp_path) and await migrate.is_current(owner)
+        return await migrate.is_current(owner, ROLES, tmp_path) and await migrate.is_current(owner, ROLES)
 
     assert play(database, is_current)  # also for the older release, which may still run
+
+
+def test_all_parts_may_start_at_once_on_an_empty_database(database: Settings) -> None:
+    async def run() -> None:
+        for connection in await asyncio.gather(*(connect(database, "capture") for _ in range(8))):
+            await connection.close()
+
+    asyncio.run(run())
 
 
 def test_a_migration_that_fails_leaves_nothing(database: Settings, tmp_path: Path) -> None:

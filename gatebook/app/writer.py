@@ -80,7 +80,7 @@ class Writer:
         except TimeoutError:
             self._away = True
             self._drop(f"no answer within {FLUSH_DEADLINE_S:g} s")
-            raise NotRecorded("the database does not answer") from None
+            raise NotRecorded("the database does not answer; it may have written this all the same") from None
         except asyncpg.PostgresError as error:
             _say(f"the database refused a batch of {len(records)}: {type(error).__name__}: {error}")
             raise NotRecorded("the database refused to write") from None

@@ -9,7 +9,9 @@ from gatebook.cli.stack_option import data_option, stack
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="A JSON list of name, role, pid, state, address.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="A JSON list: name, role, pid, state, address, restarts, seconds."
+)
 @data_option
 def ps(as_json: bool, data: str | None) -> None:
     """Show the parts of the stack and how they are.
@@ -22,6 +24,8 @@ def ps(as_json: bool, data: str | None) -> None:
     from gatebook.stack import control
 
     parts = control.ask(folder, {"do": "ps"}, lambda part, text: None) if control.is_up(folder) else []
+    if not parts:
+        click.echo(f"no stack runs on {folder}", err=True)
     click.echo(json.dumps(parts, indent=2) if as_json else _table(parts))
 
 

@@ -6,15 +6,15 @@ from gatebook.cli.stack_option import data_option, stack
 
 
 @click.command()
-@click.argument("count", metavar="N")
+@click.argument("count", metavar="N", type=click.IntRange(1, 64))
 @data_option
-def scale(count: str, data: str | None) -> None:
+def scale(count: int, data: str | None) -> None:
     """Run N replicas, more or fewer; no request is dropped.
 
     \b
     gatebook scale 5
     """
-    settings, folder = stack(data, scale=count)
+    _, folder = stack(data)
     from gatebook.stack import control, steps
 
-    control.ask(folder, {"do": "scale", "to": settings.scale}, steps.Steps())
+    control.ask(folder, {"do": "scale", "to": count}, steps.Steps())

@@ -65,31 +65,48 @@ async def connect(settings: Settings, role: Role) -> Connection:
 
 
 async def connect_once(settings: Settings, role: Role) -> Connection:
-    """Log in as the working role; where that fails, or the schema is behind, migrate first.
+    """Migrate if that is due, and log in as the working role.
 
     Raises UserError when the database will not have us, and one of AWAY when it cannot be reached now.
     """
-    try:
-        connection: Connection | None = await asyncpg.connect(**login(settings, role))
-    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError):
-        connection = None
-    if connection and await migrate.is_current(connection):
-        return connection
-    if connection:
-        await connection.close()
     await _migrate(settings)
-    fresh: Connection = await asyncpg.connect(**login(settings, role))
-    return fresh
-
-
-async def _migrate(settings: Settings) -> None:
     try:
-        owner = await asyncpg.connect(
-            **_server(settings), user=settings.postgres_user, password=settings.postgres_password
-        )
+        return await _log_in(settings, role)
+    except asyncpg.InvalidAuthorizationSpecificationError:  # POSTGRES_PASSWORD has changed, and theirs with it
+        await _migrate(settings, even_if_current=True)
+        return await _log_in(settings, role)
+
+
+async def _log_in(settings: Settings, role: Role) -> Connection:
+    connection: Connection = await asyncpg.connect(**login(settings, role))
+    return connection
+
+
+async def _migrate(settings: Settings, even_if_current: bool = False) -> None:
+    owner = await _as_owner(settings)
+    working = [f"gatebook_{name}" for name in get_args(Role)]
+    try:
+        if even_if_current or not await migrate.is_current(owner, working):
+            await migrate.migrate(owner, {name: role_password(settings.postgres_password, name) for name in working})
+    except AWAY:
+        raise
+    except asyncpg.PostgresError as error:
+        raise UserError(
+            f"the database {settings.postgres_db} at {_where(settings)} could not be brought up to date: {error}",
+            "it takes PostgreSQL 18 or newer, and a POSTGRES_USER that may make roles; this is PostgreSQL "
+            f"{owner.get_server_version().major} and {settings.postgres_user}",
+        ) from None
+    finally:
+        await owner.close()
+
+
+async def _as_owner(settings: Settings) -> Connection:
+    user, password = settings.postgres_user, settings.postgres_password
+    try:
+        owner: Connection = await asyncpg.connect(**_server(settings), user=user, password=password)
     except asyncpg.InvalidAuthorizationSpecificationError as error:
         raise UserError(
-            f"the database at {_where(settings)} refuses the user {settings.postgres_user}: {error}",
+            f"the database at {_where(settings)} refuses the user {user}: {error}",
             "check POSTGRES_USER and POSTGRES_PASSWORD; a database keeps the password that it was first made with",
         ) from None
     except asyncpg.InvalidCatalogNameError:
@@ -97,19 +114,7 @@ async def _migrate(settings: Settings) -> None:
             f"there is no database {settings.postgres_db} at {_where(settings)}",
             f"check POSTGRES_DB, or make it: createdb {settings.postgres_db}",
         ) from None
-    working = [f"gatebook_{name}" for name in get_args(Role)]
-    try:
-        await migrate.migrate(owner, {name: role_password(settings.postgres_password, name) for name in working})
-    except AWAY:
-        raise
-    except asyncpg.PostgresError as error:
-        raise UserError(
-            f"the database {settings.postgres_db} at {_where(settings)} could not be brought up to date: {error}",
-            f"it takes PostgreSQL 18 or newer, and a POSTGRES_USER that may make roles; this is PostgreSQL "
-            f"{owner.get_server_version().major} and {settings.postgres_user}",
-        ) from None
-    finally:
-        await owner.close()
+    return owner
 
 
 def _server(settings: Settings) -> dict[str, Any]:

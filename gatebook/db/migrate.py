@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import TypeAlias
@@ -27,9 +27,12 @@ def names(folder: Traversable = MIGRATIONS) -> list[str]:
     return sorted(file.name.removesuffix(".sql") for file in folder.iterdir() if file.name.endswith(".sql"))
 
 
-async def is_current(connection: Connection, folder: Traversable = MIGRATIONS) -> bool:
-    """Whether the database has had every migration of this release."""
-    return not set(names(folder)) - await _applied(connection)
+async def is_current(connection: Connection, roles: Sequence[str], folder: Traversable = MIGRATIONS) -> bool:
+    """Whether the database has had every migration of this release, and `roles` may log in."""
+    let_in = "SELECT count(*) FROM pg_roles WHERE rolcanlogin AND rolname = ANY ($1::text[])"
+    return not set(names(folder)) - await _applied(connection) and await connection.fetchval(let_in, roles) == len(
+        roles
+    )
 
 
 async def migrate(owner: Connection, passwords: Mapping[str, str], folder: Traversable = MIGRATIONS) -> list[str]:
@@ -37,14 +40,18 @@ async def migrate(owner: Connection, passwords: Mapping[str, str], folder: Trave
 
     `owner` is connected as the role that owns the tables; `passwords` by role name.
     """
-    async with owner.transaction():
-        await owner.execute("SELECT pg_advisory_xact_lock(hashtext('gatebook.migrate'))")
-        missing = sorted(set(names(folder)) - await _applied(owner))
-        for name in missing:
-            await owner.execute(folder.joinpath(f"{name}.sql").read_text())
-            await owner.execute("INSERT INTO migrations (name) VALUES ($1)", name)
-        for role, password in passwords.items():
-            await _let_in(owner, role, password)
+    # Before the transaction: only at its start does the server look anew at what others have made meanwhile.
+    await owner.execute("SELECT pg_advisory_lock(hashtext('gatebook.migrate'))")
+    try:
+        async with owner.transaction():
+            missing = sorted(set(names(folder)) - await _applied(owner))
+            for name in missing:
+                await owner.execute(folder.joinpath(f"{name}.sql").read_text())
+                await owner.execute("INSERT INTO migrations (name) VALUES ($1)", name)
+            for role, password in passwords.items():
+                await _let_in(owner, role, password)
+    finally:
+        await owner.execute("SELECT pg_advisory_unlock(hashtext('gatebook.migrate'))")
     return missing
 
 

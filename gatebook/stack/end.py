@@ -17,15 +17,19 @@ def down(folder: Folder, volumes: bool) -> None:
         return show(f"no stack runs on {folder}")
     folder.check()
     steps = Steps()
-    if control.is_up(folder):
+    was_up = control.is_up(folder)
+    if was_up:
         control.ask(folder, {"do": "down"}, steps)
     deadline = time.monotonic() + _RUNNER_ENDS_S
     while not folder.lock():
         if time.monotonic() > deadline:
             raise UserError(f"the runner on {folder} does not end", "gatebook ps; then end it by its process id")
         time.sleep(_POLL_S)
-    for name in leftovers.end(folder):
+    left = leftovers.end(folder)
+    for name in left:
         steps(name, "left by a runner that was killed, ended")
+    if not was_up and not left:
+        show(f"no stack runs on {folder}")
     if volumes:
         folder.forget()
         steps("data", "deleted")

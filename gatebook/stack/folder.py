@@ -79,6 +79,8 @@ class Folder:
     def claim(self) -> None:
         """Make the folder ours, if it is new or empty; raises UserError when it is someone's."""
         with _politely(self.root):
+            if self.root.exists() and not self.root.is_dir():
+                raise UserError(f"{self} is not a folder", "name a folder: gatebook up --data DIR")
             made = not self.root.exists()
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.ours:
@@ -175,7 +177,7 @@ def _politely(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"cannot write in {error.filename or root}: {error.strerror}",
+            f"cannot write in {root}: {error.strerror}",
             "name a folder that you may write in: gatebook up --data DIR",
         ) from None
 

@@ -9,12 +9,15 @@ from gatebook.errors import UserError
 _TRIES = 200
 
 
-def check(host: str, port: int) -> str:
-    """The IP address that `host` means and that `port` can be opened on; raises UserError."""
+def check(host: str, port: int, up: str) -> str:
+    """The IP address that `host` means and that `port` can be opened on; raises UserError.
+
+    `up` is the command that hints build on, such as `gatebook up --data DIR`.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
-        raise UserError(f"cannot listen on {host}: {error}", "gatebook up --listen 127.0.0.1") from None
+        raise UserError(f"cannot listen on {host}: no such host is known", f"{up} --listen 127.0.0.1") from error
     address = str(found[0][4][0])
     trouble = _trouble(address, port)
     if trouble is None:
@@ -24,18 +27,16 @@ def check(host: str, port: int) -> str:
             free = next(_free(address, port), None)
             raise UserError(
                 f"port {port} is taken by another process",
-                f"gatebook up --port {free}" if free else "gatebook up --port N, with a port that is free",
+                f"{up} --port {free or 'N, with a port that is free'}",
             )
         case errno.EADDRNOTAVAIL:
             raise UserError(
                 f"cannot listen on {host}: this machine has no such address",
-                "gatebook up --listen 127.0.0.1, or 0.0.0.0 for all addresses",
+                f"{up} --listen 127.0.0.1, or 0.0.0.0 for all addresses",
             )
         case errno.EACCES:
-            raise UserError(f"port {port} cannot be opened by this user", "gatebook up --port 8080")
-    raise UserError(
-        f"cannot listen on {host}, port {port}: {trouble.strerror}", "gatebook up --listen 127.0.0.1 --port N"
-    )
+            raise UserError(f"port {port} cannot be opened by this user", f"{up} --port 8080")
+    raise UserError(f"cannot listen on {host}, port {port}: {trouble.strerror}", f"{up} --listen 127.0.0.1 --port N")
 
 
 def as_written(address: str, port: int) -> str:

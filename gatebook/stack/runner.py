@@ -89,12 +89,15 @@ class Runner:
     async def restart(self, names: list[str], rolling: bool, say: Say) -> None:
         """Restart what is named, dropping nothing; nothing named: the replicas if `rolling`, else everything."""
         async with self._one_thing:
-            self._note(f"restart {' '.join(names)}{'--rolling' if rolling else ''}")
+            chosen = self._expand(names or [REPLICA])
+            if rolling and (others := [name for name in chosen if name not in self._replicas()]):
+                raise UserError(f"--rolling is for replicas, and {others[0]} is none", f"gatebook restart {others[0]}")
+            self._note(" ".join(["restart", *names, *(["--rolling"] if rolling else [])]))
             if not names and not rolling:
                 count = len(self._replicas())
                 await self._stop(say, asyncio.Event())
                 return await self._start(count, say)
-            for name in self._expand(names or [REPLICA]):
+            for name in chosen:
                 await self._restart(self._processes[name])
                 say(name, "restarted, healthy")
 

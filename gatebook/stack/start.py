@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import shlex
 import signal
 import sys
 import traceback
@@ -17,7 +18,7 @@ from gatebook import __version__
 from gatebook.errors import UserError, exit_politely
 from gatebook.settings import Settings
 from gatebook.stack import account as accounts
-from gatebook.stack import control, leftovers, logs, port, postgres
+from gatebook.stack import control, folder, leftovers, logs, port, postgres
 from gatebook.stack.folder import Folder
 from gatebook.stack.parts import Kit
 from gatebook.stack.runner import Runner
@@ -59,11 +60,11 @@ def _prepare(settings: Settings, environ: Mapping[str, str], where: Folder, step
     if not where.lock():
         raise UserError(
             f"a stack runs on {where} already",
-            f"gatebook ps --data {where}; for a second stack: gatebook up --data DIR --port {settings.port + 1}",
+            f"{_command('ps', where, environ)}; for a second stack: gatebook up --data DIR --port {settings.port + 1}",
         )
     for name in leftovers.end(where):
         steps(name, "left by a runner that was killed, ended")
-    address = port.check(settings.listen, settings.port)
+    address = port.check(settings.listen, settings.port, _command("up", where, environ))
     account = accounts.unprivileged()
     where.make(account)
     where.check_room()
@@ -116,7 +117,7 @@ class _Stack:
         url = f"{self._kit.url}/"
         self._note(f"up at {url}")
         if self._ready:
-            show(f"\n{url}  (gatebook down ends it)\n")
+            show(f"\n{url}  ({_command('down', self._kit.folder, self._kit.environment)} ends it)\n")
             self._ready()
         else:
             show(f"\n{url}  (Ctrl-C ends it)\n")
@@ -182,6 +183,12 @@ class _Stack:
 
     def _note(self, text: str) -> None:
         logs.note(self._kit.folder.log(logs.RUNNER), text)
+
+
+def _command(verb: str, where: Folder, environ: Mapping[str, str]) -> str:
+    """The command line that means this stack."""
+    usual = where.root == folder.default(environ)
+    return f"gatebook {verb}" if usual else f"gatebook {verb} --data {shlex.quote(str(where))}"
 
 
 def _in_background(run: Callable[[Callable[[], None]], None]) -> None:

@@ -89,5 +89,7 @@ def test_a_name_that_is_not_there_and_a_scale_that_cannot_be_are_refused(small_s
     assert (done.returncode, "there is no webapp-9" in done.stderr) == (1, True)
     for wrong in ("0", "65", "many"):
         done = small_stack.gatebook("scale", wrong, check=False)
-        assert (done.returncode, "from 1 to 64" in done.stderr) == (1, True)
+        assert (done.returncode, "for 'N'" in done.stderr) == (2, True)
+    rolling = small_stack.gatebook("restart", "--rolling", "db", check=False)
+    assert (rolling.returncode, "--rolling is for replicas" in rolling.stderr) == (1, True)
     assert small_stack.replicas() == ["webapp-1"]

@@ -131,6 +131,17 @@ def small_disk(own_stack: Stack) -> Iterator[Path]:
     subprocess.run(["umount", place], check=True)
 
 
-def test_a_folder_that_cannot_be_written_is_said(own_stack: Stack) -> None:
+def test_data_that_is_not_a_folder_is_said(own_stack: Stack) -> None:
     own_stack.data.write_text("a file")
-    assert "cannot write in" in refusal(own_stack)
+    assert "is not a folder" in refusal(own_stack)
+
+
+def test_an_empty_data_never_means_the_default_stack(own_stack: Stack) -> None:
+    for words in (("down", "--volumes"), ("up", "--detach"), ("ps",)):
+        done = own_stack.gatebook(*words, "--data", "", check=False)
+        assert (done.returncode, "--data is empty" in done.stderr) == (1, True)
+
+
+def test_hints_name_the_stack_that_was_meant(own_stack: Stack) -> None:
+    with socket.create_server(("127.0.0.1", own_stack.port)):
+        assert f"--data {own_stack.data} --port" in refusal(own_stack)
