@@ -5,8 +5,9 @@
     assert not sent.errors
     assert sent.acknowledged <= stored_ids()
 
-It runs while the `with` block does: GETs of the page, GETs and POSTs of paths, one after the other on each kept
-connection, each with a target of its own. Nothing is sent twice: what fails is an error, as a plain client sees it.
+It runs while the `with` block does: GETs of the page, GETs and POSTs of paths, one after the other, each with a target
+of its own; half of the clients keep their connections, the others take a new one each time. Nothing is sent twice: what
+fails is an error, as a plain client sees it. The block ends only after requests have got through once more.
 """
 
 import contextlib
@@ -49,12 +50,15 @@ def load(
     `timeout` is how long one answer may take, in seconds. The block begins when every connection has had an answer.
     """
     running = _Load(url, requests, time.monotonic() + seconds, timeout)
-    threads = [threading.Thread(target=running.client, name=f"load-{n}") for n in range(connections)]
+    threads = [
+        threading.Thread(target=running.client, args=(n % 2 == 0,), name=f"load-{n}") for n in range(connections)
+    ]
     for thread in threads:
         thread.start()
     try:
         running.wait_for(connections)
         yield running.sent
+        running.wait_for(running.sent.answered + 4 * connections)
     finally:
         running.stop.set()
         for thread in threads:
@@ -71,13 +75,14 @@ class _Load:
         self.sent = Sent()
         self.stop = threading.Event()
 
-    def client(self) -> None:
-        """One connection's requests, one after the other."""
+    def client(self, keeps: bool) -> None:
+        """One client's requests, one after the other."""
+        headers = {} if keeps else {"Connection": "close"}
         connection = http.client.HTTPConnection(self._host or "", self._port, timeout=self._timeout)
         while not self._is_over():
             method, target, body = self._next()
             try:
-                connection.request(method, target, body)
+                connection.request(method, target, body, headers)
                 answer = connection.getresponse()
                 answer.read()
                 self._note(f"{method} {target}", answer)

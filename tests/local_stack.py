@@ -11,7 +11,6 @@ and, for requests that must all succeed while something happens to the stack, fo
 
 import contextlib
 import http.client
-import itertools
 import json
 import os
 import shutil
@@ -20,17 +19,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from load import Sent
 
 CHECKOUT = Path(__file__).parent.parent
 PATIENCE_S = 30.0  # for what takes a second or two
@@ -181,74 +177,12 @@ class Stack:
                         self._seen.setdefault(each.pid, each)
 
 
-class Load:
-    """What several clients at once have sent and been told."""
-
-    def __init__(self) -> None:
-        self.attempted: set[str] = set()
-        self.acknowledged: set[str] = set()
-        self.replicas: Counter[str] = Counter()
-        self.failures: list[str] = []
-        self._lock = threading.Lock()
-
-    def told(self, target: str, answer: http.client.HTTPResponse) -> None:
-        with self._lock:
-            if answer.status == 200 and answer.headers["Gatebook-Durability"] == "committed":
-                self.acknowledged.add(target)
-                self.replicas[answer.headers["Gatebook-Replica"]] += 1
-            else:
-                self.failures.append(f"{target}: {answer.status}")
-
-    def failed(self, target: str, error: Exception) -> None:
-        with self._lock:
-            self.failures.append(f"{target}: {type(error).__name__}: {error}")
-
-
-@contextlib.contextmanager
-def load(url: str, clients: int = 8, most: int = 100_000) -> Iterator[Load]:
-    """Send GETs and POSTs, each to a target of its own, until the block ends; half of the connections are kept."""
-    sent = Load()
-    stop = threading.Event()
-    numbers, mark = itertools.count(), uuid.uuid4().hex
-
-    def client(number: int) -> None:
-        place = urlsplit(url)
-        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
-        keeps = number % 2 == 0
-        while not stop.is_set() and (count := next(numbers)) < most:
-            target = f"/load/{mark}/{count}"
-            sent.attempted.add(target)
-            try:
-                method, body = ("GET", None) if count % 2 else ("POST", b"x" * 1000)
-                connection.request(method, target, body, {} if keeps else {"Connection": "close"})
-                answer = connection.getresponse()
-                answer.read()
-                sent.told(target, answer)
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                sent.failed(target, error)
-        connection.close()
-
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
-        until(lambda: len(sent.acknowledged) > 10 * clients, "the load to flow")
-        yield sent
-        before = len(sent.acknowledged)
-        until(lambda: len(sent.acknowledged) > before + 10 * clients, "the load to flow on")
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(60)
-
-
-def assert_kept(stack: Stack, sent: Load) -> None:
-    """Every acknowledged request is in the table, once, and nothing is that was not sent."""
-    prefix = next(iter(sent.attempted)).rpartition("/")[0]
-    stored = Counter(stack.sql(f"SELECT target FROM requests WHERE target LIKE '{prefix}/%'").splitlines())
-    assert sent.acknowledged <= set(stored) <= sent.attempted
-    assert set(stored.values()) == {1}
+def assert_kept(stack: Stack, sent: Sent) -> None:
+    """Every acknowledged request is in the table, each that was sent is there once at most."""
+    rows = stack.sql(f"SELECT id, target FROM requests WHERE target LIKE '%{sent.token}-%'").splitlines()
+    stored = dict(row.split("|") for row in rows)
+    assert sent.acknowledged <= set(stored)
+    assert len(set(stored.values())) == len(rows) <= sent.attempted
 
 
 @pytest.fixture(scope="session")
