@@ -10,7 +10,7 @@ import socket
 from gatebook.errors import UserError
 from gatebook.settings import Address
 
-BACKLOG = 4096
+BACKLOG = 4096  # also for the event loop, which listens once more; a full one looks like a dead replica to nginx
 
 
 def bind(address: Address) -> socket.socket:

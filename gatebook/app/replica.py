@@ -92,7 +92,7 @@ class Replica:
         self._recent.learn(starting.result())
         writing = asyncio.create_task(self._journal.run())
         housekeeping = asyncio.create_task(self._keep_house())
-        server = await loop.create_server(lambda: Connection(self), sock=listen.bind(address))
+        server = await loop.create_server(lambda: Connection(self), sock=listen.bind(address), backlog=listen.BACKLOG)
         print(f"{self._name} records, listening on {address}", file=sys.stderr, flush=True)
         await asyncio.wait([stopping, writing], return_when=asyncio.FIRST_COMPLETED)
         if not writing.done():

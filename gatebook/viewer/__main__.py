@@ -61,6 +61,7 @@ async def serve(settings: Settings) -> None:
             h11_max_incomplete_event_size=_HEAD_BYTES,
             server_header=False,
             proxy_headers=False,
+            backlog=listen.BACKLOG,
             timeout_graceful_shutdown=_FINISH_WITHIN_S,
         )
         listener = listen.bind(settings.bind)

@@ -1,6 +1,8 @@
 """Once, however often nginx tries, and 503 when nothing can be recorded: single parts, made to misbehave."""
 
+import contextlib
 import json
+import signal
 import socket
 import threading
 import time
@@ -219,3 +221,17 @@ def test_a_load_balancer_that_hangs_up_does_not_hurt_the_replica(
         assert status(replica.socket, "/_/health/ready") == 200
         assert replica.stop() == 0
     assert "Traceback" not in replica.log.read_text()
+
+
+def test_a_thousand_connections_at_once_are_not_turned_away(folder: Path, database: Settings) -> None:
+    """To nginx a replica whose backlog is full has failed, and with all of them full there is nobody left to ask."""
+    replica = Replica(folder, "webapp-1", environment(database))
+    with running([replica]), contextlib.ExitStack() as opened:
+        replica.process.send_signal(signal.SIGSTOP)
+        try:
+            for _ in range(1000):
+                connection = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                connection.setblocking(False)
+                connection.connect(str(replica.socket))  # raises BlockingIOError where the backlog is full
+        finally:
+            replica.process.send_signal(signal.SIGCONT)
