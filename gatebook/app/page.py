@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from gatebook.app.capture import unix_ms
+
 ROWS = 25
 SHOWN = 120
 HUES = 8
@@ -62,7 +64,7 @@ class Page:
     def row(self, seen: Seen) -> bytes:
         """One `<tr>`, its end tags left out as HTML allows. The time is that of the id: its first 48 bits, in ms."""
         id, method, target, client, replica, size = seen
-        second, ms = divmod(int(id[:8] + id[9:13], 16), 1000)
+        second, ms = divmod(unix_ms(id), 1000)
         return (
             f"<tr><td><a href=_/api/requests/{id}><time>{_utc(second)}.{ms:03}Z</time></a>"
             f"<td>{_word(method[: SHOWN + 1])}<td>{shown(target)}<td>{_word(client[: SHOWN + 1])}"

@@ -79,7 +79,6 @@ class _Stack:
 
     def __init__(self, kit: Kit, steps: Steps, ready: Callable[[], None] | None) -> None:
         self._kit = kit
-        self._steps = steps
         self._ready = ready
         self._runner = Runner(kit)
         self._listeners: list[Callable[[str, str], None]] = [steps]
