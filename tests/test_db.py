@@ -144,7 +144,7 @@ def test_a_migration_that_fails_leaves_nothing(database: Settings, tmp_path: Pat
 def test_the_working_roles_can_do_their_work_and_no_more(database: Settings) -> None:
     async def story(role) -> None:
         capture = await role("capture")
-        await capture.fetch(QUERIES["flush"], *row(uuid_at(now_ms())), "webapp-1", [], uuid_at(0), 0)
+        await capture.fetch(QUERIES["flush"], *row(uuid_at(now_ms())), "webapp-1", "[]", "1:1:", 0)
         await capture.execute(QUERIES["keep_house"])
         viewer = await role("viewer")
         assert await viewer.fetchval("SELECT count(*) FROM requests") == 1
@@ -194,26 +194,12 @@ def test_a_changed_password_reaches_the_working_roles(own_cluster: Cluster) -> N
         asyncio.run(asyncpg.connect(**login(settings, "capture")))
 
 
-def test_a_flush_brings_what_others_wrote_and_no_more_than_asked(database: Settings) -> None:
-    ids = [uuid_at(now_ms() + number, number) for number in range(7)]
-
-    async def story(role) -> None:
-        capture = await role("capture")
-        for id in ids[:5]:
-            await capture.fetch(QUERIES["flush"], *row(id), "webapp-1", [], uuid_at(0), 0)
-        seen = await capture.fetch(QUERIES["flush"], *row(ids[5]), "webapp-1", [ids[3]], ids[0], 24)
-        assert [found["id"] for found in seen] == [ids[4], ids[2], ids[1]]  # newest first, not what is known
-        assert len(await capture.fetch(QUERIES["flush"], *row(ids[6]), "webapp-1", [], uuid_at(0), 1)) == 1
-
-    play(database, story)
-
-
 def test_rows_lie_in_their_days_partition_and_days_are_made_ahead(database: Settings) -> None:
     async def story(role) -> None:
         capture = await role("capture")
         for number, days in enumerate([0, 1, 7, 30, -400]):
             id = uuid_at(now_ms() + days * DAY_MS, number)
-            await capture.fetch(QUERIES["flush"], *row(id), "webapp-1", [], uuid_at(0), 0)
+            await capture.fetch(QUERIES["flush"], *row(id), "webapp-1", "[]", "1:1:", 0)
         rows = await capture.fetch("""
             SELECT tableoid::regclass::text AS lies_in, to_char(received_at, '"requests_"YYYYMMDD') AS day
             FROM requests ORDER BY id
@@ -229,7 +215,7 @@ def test_a_day_made_late_takes_over_what_the_default_partition_holds(database: S
 
     async def story(role) -> None:
         capture = await role("capture")
-        await capture.fetch(QUERIES["flush"], *row(id), "webapp-1", [], uuid_at(0), 0)
+        await capture.fetch(QUERIES["flush"], *row(id), "webapp-1", "[]", "1:1:", 0)
         owner = await role("owner")
         await owner.execute("SELECT make_day((now() AT TIME ZONE 'UTC')::date + 30)")
         lies_in = await owner.fetchval("SELECT tableoid::regclass::text FROM requests WHERE id = $1", id)
@@ -242,7 +228,7 @@ def test_housekeeping_prunes_batches_after_a_day(database: Settings) -> None:
     async def story(role) -> None:
         capture = await role("capture")
         for number in range(4):
-            await capture.fetch(QUERIES["flush"], *row(uuid_at(now_ms(), number)), "webapp-1", [], uuid_at(0), 0)
+            await capture.fetch(QUERIES["flush"], *row(uuid_at(now_ms(), number)), "webapp-1", "[]", "1:1:", 0)
         owner = await role("owner")
         await owner.execute("""
             UPDATE batches SET written_at = now() - interval '25 hours'

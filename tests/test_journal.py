@@ -121,7 +121,7 @@ def test_long_headers_count_as_bodies_do(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_only_a_crowd_waits_and_never_long() -> None:
-    assert [journal.pause_s(rows) for rows in (4, 15, 16, 32, 500)] == [0.001, 0.001, 0.002, 0.003, 0.003]
+    assert [journal.pause_s(rows) for rows in (4, 15, 16, 63, 64, 500)] == [0.001, 0.001, 0.002, 0.004, 0.005, 0.005]
     assert journal.CROWD_ROWS > 1
 
 

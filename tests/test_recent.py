@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatebook.app.page import ROWS, Page, Seen
-from gatebook.app.recent import NIL, Recent
+from gatebook.app.recent import Recent
 
 PAGE = Page()
 
@@ -30,9 +30,12 @@ def test_own_on_top_then_the_newest_others(batches: list[list[int]], own: int) -
     assert shown(recent.html(seen(own), "http://h")) == [own, *others[: ROWS - 1]]
 
 
-@given(st.lists(st.integers(0, 200)))
-def test_the_floor_is_the_oldest_id_that_can_still_be_shown(numbers: list[int]) -> None:
+@given(st.lists(st.integers(0, 200), min_size=ROWS), st.integers(0, 200))
+def test_the_spread_is_in_the_order_of_the_ids(numbers: list[int], own: int) -> None:
+    """The newest at the right, wherever the own request stands among them."""
     recent = Recent(PAGE)
-    recent.learn(map(seen, numbers))
-    newest = sorted(set(numbers), reverse=True)
-    assert recent.floor == (NIL if len(newest) < ROWS else seen(newest[ROWS - 1]).id)
+    recent.learn(seen(number, f"webapp-{number % 3}") for number in [*numbers, own])
+    on_page = sorted(shown(recent.html(seen(own, f"webapp-{own % 3}"), "http://h")), reverse=True)
+    assert PAGE.spread([f"webapp-{number % 3}" for number in on_page]) in recent.html(
+        seen(own, f"webapp-{own % 3}"), "http://h"
+    )

@@ -4,13 +4,14 @@ import os
 
 import uvloop
 
-from gatebook import settings
+from gatebook import operating_system, settings
 from gatebook.app.replica import Replica
 from gatebook.errors import exit_politely
 
 
 def main() -> None:
     chosen = settings.read(os.environ)
+    operating_system.schedule_in_batches()
     uvloop.run(Replica(chosen).run(chosen.bind))
 
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from gatebook.app.capture import unix_ms
+from gatebook.app.capture import Record, unix_ms
 
 ROWS = 25
 SHOWN = 120
@@ -35,7 +35,7 @@ _CELLS = [f"M{ROWS - 1 - place} 0h.8" for place in range(ROWS)]
 
 
 class Seen(NamedTuple):
-    """One recorded request as the page shows it. Wire text has one character per byte (latin-1)."""
+    """One recorded request as the page shows it. Wire text has one character per byte (latin-1), and is cut."""
 
     id: str
     method: str
@@ -43,6 +43,12 @@ class Seen(NamedTuple):
     client: str
     replica: str
     size: int | None
+
+
+def seen(record: Record, replica: str) -> Seen:
+    """What the page shows of a record; one character more of a text than it shows tells that there is more."""
+    method, target = record.method[: SHOWN + 1], record.target[: SHOWN + 1]
+    return Seen(record.id, method, target, record.client, replica, record.body_size)
 
 
 class Page:
@@ -67,7 +73,7 @@ class Page:
         second, ms = divmod(unix_ms(id), 1000)
         return (
             f"<tr><td><a href=_/api/requests/{id}><time>{_utc(second)}.{ms:03}Z</time></a>"
-            f"<td>{_word(method[: SHOWN + 1])}<td>{shown(target)}<td>{_word(client[: SHOWN + 1])}"
+            f"<td>{_word(method)}<td>{shown(target)}<td>{_word(client)}"
             f"<td class=r{_hue(replica)}>{_word(replica)}<td>{'?' if size is None else f'{size:,}'}"
         ).encode()
 

@@ -51,7 +51,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._buffer = bytearray()
+        self._buffer = b""
         self._hop: Hop | None = None  # of the request whose body arrives, or which waits for its answer
         self._body: Body | None = None
         self._waiting = False
@@ -67,9 +67,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._body and not self._waiting and not self._buffer:
-            taken = self._body.feed(data)  # bodies do not pass through the buffer
-            data = data[taken:]
-        self._buffer += data
+            data = data[self._body.feed(data) :]  # bodies do not pass through the buffer
+        self._buffer = self._buffer + data if self._buffer else data
         self._advance()
 
     def close_when_idle(self) -> None:
@@ -98,7 +97,7 @@ class Connection(asyncio.Protocol):
             return
         if self._body and not self._body.complete:
             if self._buffer:
-                del self._buffer[: self._body.feed(bytes(self._buffer))]
+                self._buffer = self._buffer[self._body.feed(self._buffer) :]
             if not self._body.complete:
                 return
         self._waiting = True
@@ -110,8 +109,8 @@ class Connection(asyncio.Protocol):
             if len(self._buffer) > _HEAD_LIMIT:
                 self._transport.abort()
             return None
-        head = bytes(self._buffer[: end + 2])
-        del self._buffer[: end + 4]
+        head = self._buffer[: end + 2]
+        self._buffer = self._buffer[end + 4 :]
         try:
             hop = split(head)
         except NotFromTheLoadBalancer:

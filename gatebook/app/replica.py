@@ -12,10 +12,10 @@ import traceback
 from collections.abc import Sequence
 from functools import lru_cache
 
-from gatebook import listen
+from gatebook import listen, operating_system
 from gatebook.app import answers, capture
 from gatebook.app.journal import Journal, NotRecorded
-from gatebook.app.page import ROWS, Page, Seen
+from gatebook.app.page import Page, Seen, seen
 from gatebook.app.protocol import Connection, Exchange
 from gatebook.app.recent import Recent
 from gatebook.app.writer import Writer
@@ -26,6 +26,7 @@ LINGER_S = 1.5  # then a TCP address still refuses at once, where a vanished one
 _FINISH_S = 8.0
 _KEEP_HOUSE_EVERY_S = 3600.0
 _KEEP_HOUSE_AGAIN_S = 60.0
+_RETURN_MEMORY_EVERY_S = 5.0
 
 _ROOT = re.compile(r"(?:/|[a-z][a-z0-9+.-]*://[^/?]*/?)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")
@@ -89,9 +90,9 @@ class Replica:
         if not starting.done():
             starting.cancel()  # told to stop before the database was there
             return
-        self._recent.learn(starting.result())
+        starting.result()
         writing = asyncio.create_task(self._journal.run())
-        housekeeping = asyncio.create_task(self._keep_house())
+        housekeeping = [asyncio.create_task(self._keep_house()), asyncio.create_task(_return_memory())]
         server = await loop.create_server(lambda: Connection(self), sock=listen.bind(address), backlog=listen.BACKLOG)
         print(f"{self._name} records, listening on {address}", file=sys.stderr, flush=True)
         await asyncio.wait([stopping, writing], return_when=asyncio.FIRST_COMPLETED)
@@ -99,7 +100,8 @@ class Replica:
             await self._drain(server, lingers=not address.path)
             self._journal.close()
         await asyncio.wait_for(writing, _FINISH_S)
-        housekeeping.cancel()
+        for task in housekeeping:
+            task.cancel()
         await self._writer.close()
 
     async def _drain(self, server: asyncio.Server, lingers: bool) -> None:
@@ -120,33 +122,29 @@ class Replica:
             await asyncio.sleep(0.02)
 
     async def _write(self, batch: Sequence[Entry]) -> list[Seen]:
-        wanted = ROWS - 1 if any(entry.shows_page for entry in batch) else 0
-        return await self._writer.write(
-            [entry.record for entry in batch], self._recent.known, self._recent.floor, wanted
-        )
+        shows_page = any(entry.shows_page for entry in batch)
+        return await self._writer.write([entry.record for entry in batch], shows_page)
 
-    def _committed(self, batch: Sequence[Entry], others: list[Seen]) -> None:
-        own = [self._seen(entry.record) for entry in batch]
-        self._recent.learn([*own, *others])
-        for entry, seen in zip(batch, own, strict=True):
-            entry.exchange.answer(*self._acknowledgement(entry, seen))
+    def _committed(self, batch: Sequence[Entry], newest: list[Seen]) -> None:
+        self._recent.learn(newest)
+        for entry in batch:
+            entry.exchange.answer(*self._acknowledgement(entry))
 
-    def _acknowledgement(self, entry: Entry, seen: Seen) -> tuple[str, bytes]:
+    def _acknowledgement(self, entry: Entry) -> tuple[str, bytes]:
+        record = entry.record
         if entry.shows_page:
             try:
-                html = self._recent.html(seen, origin(entry.record.scheme, _host(entry.exchange.hop.headers)))
-                recorded = answers.recorded_as(seen.id, self._name, "committed")
+                own = seen(record, self._name)
+                html = self._recent.html(own, origin(record.scheme, _host(entry.exchange.hop.headers)))
+                recorded = answers.recorded_as(record.id, self._name, "committed")
                 return answers.page(html, self._page.content_security_policy, recorded)
             except Exception:  # what we fail to show is recorded all the same
                 traceback.print_exc()
-        return answers.receipt(entry.record.status, seen.id, self._name, "committed")
+        return answers.receipt(record.status, record.id, self._name, "committed")
 
     def _refused(self, batch: Sequence[Entry], error: NotRecorded) -> None:
         for entry in batch:
             entry.exchange.answer(*answers.refusal(str(error)))
-
-    def _seen(self, record: capture.Record) -> Seen:
-        return Seen(record.id, record.method, record.target, record.client, self._name, record.body_size)
 
     async def _keep_house(self) -> None:
         while True:
@@ -157,6 +155,12 @@ class Replica:
                 print(f"housekeeping failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
                 wait = _KEEP_HOUSE_AGAIN_S
             await asyncio.sleep(wait)
+
+
+async def _return_memory() -> None:
+    while True:
+        await asyncio.sleep(_RETURN_MEMORY_EVERY_S)
+        operating_system.return_free_memory()
 
 
 def is_page(record: capture.Record) -> bool:

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 import asyncpg
+import orjson
 
 from gatebook.app.capture import Record
 from gatebook.app.journal import NotRecorded
-from gatebook.app.page import ROWS, Seen
+from gatebook.app.page import ROWS, SHOWN, Seen, seen
 from gatebook.db.connect import AWAY, Connection, connect, connect_once, login
 from gatebook.db.queries import QUERIES
 from gatebook.errors import UserError
@@ -26,12 +27,18 @@ _RECONNECT_WAIT_S = 0.1
 _RECONNECT_TIMEOUT_S = 15.0
 _SAY_SO_EVERY_S = 5.0
 
+_LATE_BATCHES = 100  # how many may have been written since the last read, for it to be short
+
 _LOST = (
     *AWAY,
     asyncpg.InterfaceError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )
+# Of each element of an array asyncpg asks, by way of abstract base classes, whether it is an array itself: 22 such
+# questions a row, and three quarters of what encoding it costs. Here arrays are lists and tuples, and nothing else is.
+setattr(asyncpg.protocol.protocol, "IterableABC", (list, tuple))  # noqa: B010  # its stubs do not know the name
+
 _CONNECTION = {"application_name": "gatebook replica", "jit": "off", "plan_cache_mode": "force_generic_plan"}
 _NO_RECORDS: list[tuple[object, ...]] = [() for _ in Record._fields]
 
@@ -43,6 +50,9 @@ class Writer:
         self._settings = settings
         self._connection: Connection | None = None
         self._flush: asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]
+        self._snapshot: str  # of the last read of batches: what it did not see is still to be read
+        self._noted = ""  # what our last batch said of its newest: no news to us
+        self._missed: list[Seen] = []  # the newest rows when the connection was made
         self._away = False
         self._reconnecting: asyncio.Task[None] | None = None
 
@@ -51,16 +61,15 @@ class Writer:
         """Whether the database was there when we last looked."""
         return self._connection is not None
 
-    async def start(self) -> list[Seen]:
-        """Connect, migrating first if that is due; returns the newest rows of all. Raises UserError."""
-        connection = await connect(self._settings, "capture")
-        await self._use(connection)
-        return [Seen(*row) for row in await connection.fetch(QUERIES["latest"], ROWS)]
+    async def start(self) -> None:
+        """Connect, migrating first if that is due. Raises UserError."""
+        await self._use(await connect(self._settings, "capture"))
 
-    async def write(self, records: Sequence[Record], known: Sequence[str], floor: str, wanted: int) -> list[Seen]:
-        """Commit `records` in one transaction; returns up to `wanted` newest rows above `floor` but those `known`.
+    async def write(self, records: Sequence[Record], wants_others: bool) -> list[Seen]:
+        """Commit `records` in one transaction.
 
-        Raises NotRecorded when that failed or its outcome is unknown.
+        Returns the newest of them, and with `wants_others` what was committed elsewhere since it was last wanted: all
+        that can be among the ROWS newest. Raises NotRecorded when that failed or its outcome is unknown.
         """
         if self._away:
             raise NotRecorded("the database is away")
@@ -70,7 +79,7 @@ class Writer:
             async with asyncio.timeout(FLUSH_DEADLINE_S):
                 while True:
                     try:
-                        return await self._write(records, known, floor, wanted)
+                        return await self._write(records, wants_others)
                     except asyncpg.UniqueViolationError:
                         records = await self._not_there_yet(records)
                     except asyncpg.TransactionRollbackError:
@@ -100,12 +109,22 @@ class Writer:
         if connection and not connection.is_closed():
             await connection.close(timeout=1)
 
-    async def _write(self, records: Sequence[Record], known: Sequence[str], floor: str, wanted: int) -> list[Seen]:
+    async def _write(self, records: Sequence[Record], wants_others: bool) -> list[Seen]:
         if self._connection is None:
             raise asyncpg.InterfaceError("there is no connection")
+        own = [seen(record, self._settings.replica) for record in records[-ROWS:]]
+        noted = orjson.dumps(list(map(tuple, own))).decode()
         columns = list(zip(*records, strict=True)) or _NO_RECORDS
-        rows = await self._flush.fetch(*columns, self._settings.replica, known, floor, wanted)
-        return [Seen(*row) for row in rows]
+        limit = _LATE_BATCHES if wants_others else 0
+        [row] = await self._flush.fetch(*columns, self._settings.replica, noted, self._snapshot, limit)
+        others: list[Seen] = []
+        if wants_others:
+            batches = [newest for newest in row["newest"] or () if newest != self._noted]
+            others = [Seen(*each) for newest in batches if newest for each in orjson.loads(newest)]
+            others += await _latest(self._connection) if row["incomplete"] else self._missed
+            self._snapshot, self._missed = row["snapshot"], []
+        self._noted = noted
+        return own + others
 
     async def _not_there_yet(self, records: Sequence[Record]) -> list[Record]:
         """Each record once, without those that another try has brought already."""
@@ -144,6 +163,8 @@ class Writer:
             for name, value in _CONNECTION.items():
                 await connection.execute(f"SET {name} = '{value}'")
             self._flush = await connection.prepare(QUERIES["flush"])
+            self._snapshot = await connection.fetchval(QUERIES["snapshot"])
+            self._missed = await _latest(connection)
             connection.add_termination_listener(self._lost)
         except BaseException:
             connection.terminate()
@@ -154,6 +175,11 @@ class Writer:
     def _lost(self, connection: object) -> None:
         if connection is self._connection:
             self._drop("it closed the connection")
+
+
+async def _latest(connection: Connection) -> list[Seen]:
+    """The newest rows of all, from the table itself."""
+    return [Seen(*row) for row in await connection.fetch(QUERIES["latest"], ROWS, SHOWN + 1)]
 
 
 def _say(what: str) -> None:

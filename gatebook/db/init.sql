@@ -36,8 +36,15 @@ CREATE TABLE requests_default PARTITION OF requests DEFAULT;
 CREATE TABLE batches (
     xid xid8 PRIMARY KEY DEFAULT pg_current_xact_id(),
     written_at timestamptz NOT NULL DEFAULT now(),
-    ids uuid[] NOT NULL
+    ids uuid[] NOT NULL,
+    newest json                    -- what the page shows of its newest, [[id, method, target, client, replica, size], ...]
 );
+
+-- Read and written at every flush: neither compressed nor moved out of the row while it fits into a page.
+ALTER TABLE batches
+    ALTER COLUMN ids SET STORAGE EXTERNAL,
+    ALTER COLUMN newest SET STORAGE EXTERNAL,
+    SET (toast_tuple_target = 8160);
 
 -- The smallest UUIDv7 of a point in time: time filters and partition bounds are ranges of ids.
 CREATE FUNCTION id_floor(at timestamptz) RETURNS uuid
@@ -106,6 +113,6 @@ GRANT INSERT ON requests, batches TO gatebook_capture;
 GRANT EXECUTE ON FUNCTION keep_house() TO gatebook_capture;
 
 SELECT keep_house();
-INSERT INTO migrations (name) VALUES ('0001_pre_first_release');
+INSERT INTO migrations (name) VALUES ('0001_pre_first_release'), ('0002_pre_newest_of_a_batch');
 
 COMMIT;

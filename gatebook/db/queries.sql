@@ -3,35 +3,51 @@
 -- name: flush
 -- Group commit in one round trip: write a batch, note its commit, and bring what others wrote. The read's snapshot is
 -- taken after every request of the batch arrived, so it has all that was answered before any of them was asked. $14 is
--- the replica; $15 the ids of the newest rows that it knows, and $16 the oldest id that it still cares for, so that the
--- read is short however busy everyone is; $17 how many rows it wants (0: none). Not `replica <> $14`: while a replica is
--- replaced, two processes bear its name. A retry's id is there already and fails the whole statement; that is rare,
--- while ON CONFLICT DO NOTHING, which inserts each row twice over, would cost every flush a fifth more.
+-- the replica, $15 what the page shows of the batch's newest; $16 the snapshot of the last read, whose successor this is:
+-- every batch that it did not see is read, from `batches` alone, because reading `requests` would open each partition.
+-- At most $17 batches are looked at (0: nothing is wanted); `incomplete` says that there may be more, or that one did not
+-- say what it holds. The arrays are unnested in the select list: in FROM, each one is stored before it is read, which costs a
+-- tenth of the statement. A retry's id is there already and fails the whole statement; that is rare, while ON CONFLICT DO
+-- NOTHING, which inserts each row twice over, would cost every flush a fifth more.
 WITH written AS (
     INSERT INTO requests (
         id, body_size, peer, client, status, truncated, scheme, http_version, method, target, headers, body, body_sha256, replica
     )
-    SELECT id, body_size, peer::inet, client::inet, status, truncated, scheme, http_version, method, target, headers::json, body, body_sha256, $14
-    FROM unnest(
-        $1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::smallint[], $6::boolean[], $7::text[], $8::text[],
-        $9::text[], $10::text[], $11::text[], $12::bytea[], $13::bytea[]
-    ) AS batch (id, body_size, peer, client, status, truncated, scheme, http_version, method, target, headers, body, body_sha256)
+    SELECT id, body_size, peer::inet, client::inet, status, truncated, scheme, http_version, method, target, headers, body, body_sha256, $14
+    FROM (
+        SELECT
+            unnest($1::uuid[]) AS id, unnest($2::bigint[]) AS body_size, unnest($3::text[]) AS peer,
+            unnest($4::text[]) AS client, unnest($5::smallint[]) AS status, unnest($6::boolean[]) AS truncated,
+            unnest($7::text[]) AS scheme, unnest($8::text[]) AS http_version, unnest($9::text[]) AS method,
+            unnest($10::text[]) AS target, unnest($11::json[]) AS headers, unnest($12::bytea[]) AS body,
+            unnest($13::bytea[]) AS body_sha256
+    ) AS batch
 ), noted AS (
-    INSERT INTO batches (ids) SELECT $1 WHERE $1 <> '{}'
+    INSERT INTO batches (ids, newest) SELECT $1, $15 WHERE $1 <> '{}'
+), late AS (
+    SELECT newest, pg_visible_in_snapshot(xid, $16::text::pg_snapshot) AS seen
+    FROM batches
+    WHERE xid >= pg_snapshot_xmin($16::text::pg_snapshot)
+    ORDER BY xid DESC
+    LIMIT $17
 )
-SELECT id::text, method, target, host(client) AS client, replica, body_size AS size
-FROM requests
-WHERE id > $16 AND id <> ALL ($15::uuid[])
-ORDER BY requests.id DESC
-LIMIT $17;
+SELECT
+    pg_current_snapshot()::text AS snapshot,
+    count(*) = $17 OR coalesce(bool_or(newest IS NULL) FILTER (WHERE NOT seen), false) AS incomplete,
+    array_agg(newest) FILTER (WHERE NOT seen) AS newest
+FROM late;
 
 -- name: recorded
 -- Which of the ids $1 are there already.
 SELECT id::text FROM requests WHERE id = ANY ($1::uuid[]);
 
+-- name: snapshot
+-- Where the reading of batches begins.
+SELECT pg_current_snapshot()::text;
+
 -- name: latest
--- What a replica shows first after its start: the $1 newest rows of all.
-SELECT id::text, method, target, host(client) AS client, replica, body_size AS size
+-- What a replica shows first after its start: the $1 newest rows of all, their texts cut after $2 characters.
+SELECT id::text, left(method, $2) AS method, left(target, $2) AS target, host(client) AS client, replica, body_size AS size
 FROM requests
 ORDER BY requests.id DESC
 LIMIT $1;

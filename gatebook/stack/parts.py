@@ -32,6 +32,7 @@ class Part:
     log: Path
     socket: Path | None = None  # one that a new process takes over from a running one
     account: Account | None = None
+    in_batches: bool = False  # see spawn
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Kit:
             stops=((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0)),
             log=self.folder.log(DATABASE),
             account=self.account,
+            in_batches=True,
         )
 
     def replica(self, number: int) -> Part:

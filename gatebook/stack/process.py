@@ -139,7 +139,12 @@ class Process:
     async def _spawn(self) -> Running:
         part = self.part
         process = await spawn.spawn(
-            part.command, part.environment, part.log, account=part.account, dies_by=part.stops[0][0]
+            part.command,
+            part.environment,
+            part.log,
+            account=part.account,
+            dies_by=part.stops[0][0],
+            in_batches=part.in_batches,
         )
         try:
             created = psutil.Process(process.pid).create_time()

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from gatebook import operating_system
 from gatebook.stack.account import Account
 
 _PR_SET_PDEATHSIG = 1
@@ -29,8 +30,12 @@ async def spawn(
     account: Account | None = None,
     stdin: int = asyncio.subprocess.DEVNULL,
     dies_by: signal.Signals = signal.SIGTERM,
+    in_batches: bool = False,
 ) -> asyncio.subprocess.Process:
-    """Start `command`, its output appended to `log`; `dies_by` is what it gets when we die. Raises OSError."""
+    """Start `command`, its output appended to `log`; `dies_by` is what it gets when we die. Raises OSError.
+
+    `in_batches`: what it is woken for can wait until whoever woke it has done its turn (SCHED_BATCH, sched(7)).
+    """
     with open(log, "ab", opener=_private) as output:  # noqa: ASYNC230  # at once, on a local disk
         return await asyncio.create_subprocess_exec(
             *command,
@@ -41,7 +46,7 @@ async def spawn(
             env=dict(environment),
             umask=0o077,
             start_new_session=True,
-            preexec_fn=_dies_with_us(dies_by),
+            preexec_fn=_dies_with_us(dies_by, in_batches),
             **(account.popen if account else {}),
         )
 
@@ -61,7 +66,7 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _dies_with_us(number: signal.Signals) -> Callable[[], None] | None:
+def _dies_with_us(number: signal.Signals, in_batches: bool) -> Callable[[], None] | None:
     """What runs in the child before exec: a few calls that need no lock."""
     libc = _libc
     if libc is None:
@@ -72,5 +77,7 @@ def _dies_with_us(number: signal.Signals) -> Callable[[], None] | None:
         libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         if os.getppid() != us:  # we died before the question
             os._exit(1)
+        if in_batches:
+            operating_system.schedule_in_batches()
 
     return ask
