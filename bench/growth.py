@@ -41,6 +41,12 @@ def fill(gatebook: Gatebook, rows: int, say: Callable[[str], None]) -> None:
         cursor.execute("CHECKPOINT")
 
 
+def keep_days(gatebook: Gatebook, days: int) -> None:
+    """As many partitions as a stack has that has kept everything for so long."""
+    with gatebook.connected() as cursor:
+        cursor.execute("SELECT make_day(current_date - ago) FROM generate_series(2, %s) AS ago", (days,))
+
+
 def lone_p50s(gatebook: Gatebook, requests: list[Request], seconds: float, rounds: int) -> dict[str, list[float]]:
     """The median latencies, in microseconds, of a client that is alone, by request, one per round."""
     found: dict[str, list[float]] = {request.name: [] for request in requests}

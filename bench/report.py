@@ -47,6 +47,8 @@ def summary(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "connections": connections,
             "system": system,
             "per_second": statistics.median(rates),
+            "rates": rates,
+            "p99s_us": [run.p99_us for run in rounds],
             "per_second_min": min(rates),
             "per_second_max": max(rates),
             **{name: statistics.median(getattr(run, name) for run in rounds) for name in TIMES},

@@ -25,6 +25,7 @@ from gatebook.stack.folder import Folder
 
 HERE = Path(__file__).parent
 REPLICAS = 3
+BUFFERS = "proxy_buffer_size 16k; proxy_buffers 8 16k;"  # as in Gatebook's own nginx.conf.template
 
 
 @dataclass
@@ -95,9 +96,13 @@ class Gatebook:
         return done
 
 
-def hello(folder: Path, port: int, sizes: Sequence[int]) -> "Plain":
-    """Uvicorn with httptools and uvloop on unix sockets; `sizes`: bytes of the page's and of a receipt's body."""
-    paths = [folder / f"hello-{number}.sock" for number in range(REPLICAS)]
+def hello(folder: Path, port: int, sizes: Sequence[int], buffers: str = "") -> "Plain":
+    """Uvicorn with httptools and uvloop on unix sockets; `sizes`: bytes of the page's and of a receipt's body.
+
+    With `buffers`, nginx directives, it is another system: nginx's own sizes cost it two reads more for a page.
+    """
+    name = "buffered" if buffers else "hello"
+    paths = [folder / f"{name}-{number}.sock" for number in range(REPLICAS)]
     uvicorn = [sys.executable, "-m", "uvicorn", "bench.hello.app:app", "--http", "httptools", "--loop", "uvloop"]
     quiet = [
         "--no-access-log",
@@ -111,13 +116,14 @@ def hello(folder: Path, port: int, sizes: Sequence[int]) -> "Plain":
         "75",
     ]
     return Plain(
-        "hello",
+        name,
         folder,
         port,
         [[*uvicorn, *quiet, "--uds", str(path)] for path in paths],
         [f"unix:{path}" for path in paths],
         {"HELLO_SIZES": ",".join(map(str, sizes))},
         sizes[0],
+        buffers,
     )
 
 
@@ -157,6 +163,7 @@ class Plain:
         servers: list[str],
         environment: dict[str, str],
         static_bytes: int,
+        buffers: str = "",
     ) -> None:
         self._name = name
         self._folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
@@ -172,6 +179,7 @@ class Plain:
             "${SERVERS}": " ".join(f"server {server} max_fails=0;" for server in servers),
             "${PORT}": str(port),
             "${STATIC}": str(self._folder / "static"),
+            "${BUFFERS}": buffers,
         }
         text = (HERE / "plain.conf.template").read_text()
         for mark, value in values.items():

@@ -117,7 +117,7 @@ def pause_s(rows: int) -> float:
     """How long to wait for company after a batch of `rows`, in seconds: 1 ms and one more for each 16 rows, at most 5.
 
     Measured on two cores, the page, as a share of what a hello world does then, at 16, 64 and 256 connections, give or
-    take 0.03: no pause 0.26, 0.40, 0.58; always 1 ms 0.25, 0.45, 0.61; this one, but at most 3 ms: 0.24, 0.46, 0.66; this
+    take 0.03: no pause 0.26, 0.40, 0.58; always 1 ms 0.25, 0.45, 0.61; this, but at most 3 ms, 0.24, 0.46, 0.66; this
     one 0.26, 0.43, 0.69; always 5 ms 0.09, 0.30, 0.72. A lone client never waits.
     """
     return min(5, 1 + rows // 16) / 1000
