@@ -182,6 +182,26 @@ def test_a_commit_that_was_under_way_at_the_last_read_is_brought_by_the_next(dat
     asyncio.run(run())
 
 
+def test_after_a_long_time_the_table_is_read_because_batches_are_pruned(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        one, two = two_writers(database)
+        await one.start()
+        await two.start()
+        await one.write([record(1)], True)
+        await two.write([record(2)], False)
+        pruner = await owner(database)
+        await pruner.execute("DELETE FROM batches")
+        await pruner.close()
+        monkeypatch.setattr(writer_module, "_BATCHES_LAST_S", 0.0)
+        assert "/2" in targets(await one.write([record(3)], True))
+        await one.close()
+        await two.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("many", [True, False])
 def test_where_the_batches_do_not_tell_the_table_is_read(
     database: Settings, monkeypatch: pytest.MonkeyPatch, many: bool

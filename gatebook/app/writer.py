@@ -8,6 +8,7 @@ one is lost, whether or not there is anything to write.
 
 import asyncio
 import sys
+import time
 from collections.abc import Sequence
 from operator import itemgetter
 
@@ -28,6 +29,7 @@ _RECONNECT_TIMEOUT_S = 15.0
 _SAY_SO_EVERY_S = 5.0
 
 _LATE_BATCHES = 100  # how many may have been written since the last read, for it to be short
+_BATCHES_LAST_S = 3600.0  # and how long ago that may be: far less than the day after which batches are pruned
 
 _LOST = (
     *AWAY,
@@ -51,6 +53,7 @@ class Writer:
         self._connection: Connection | None = None
         self._flush: asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]
         self._snapshot: str  # of the last read of batches: what it did not see is still to be read
+        self._read_at: float  # when that was, in Unix time
         self._noted = ""  # what our last batch said of its newest: no news to us
         self._missed: list[Seen] = []  # the newest rows when the connection was made
         self._away = False
@@ -110,7 +113,8 @@ class Writer:
             await connection.close(timeout=1)
 
     async def _write(self, records: Sequence[Record], wants_others: bool) -> list[Seen]:
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             raise asyncpg.InterfaceError("there is no connection")
         own = [seen(record, self._settings.replica) for record in records[-ROWS:]]
         noted = orjson.dumps(list(map(tuple, own))).decode()
@@ -121,8 +125,9 @@ class Writer:
         if wants_others:
             batches = [newest for newest in row["newest"] or () if newest != self._noted]
             others = [Seen(*each) for newest in batches if newest for each in orjson.loads(newest)]
-            others += await _latest(self._connection) if row["incomplete"] else self._missed
-            self._snapshot, self._missed = row["snapshot"], []
+            too_late = abs(time.time() - self._read_at) > _BATCHES_LAST_S
+            others += await _latest(connection) if row["incomplete"] or too_late else self._missed
+            self._snapshot, self._read_at, self._missed = row["snapshot"], time.time(), []
         self._noted = noted
         return own + others
 
@@ -164,6 +169,7 @@ class Writer:
                 await connection.execute(f"SET {name} = '{value}'")
             self._flush = await connection.prepare(QUERIES["flush"])
             self._snapshot = await connection.fetchval(QUERIES["snapshot"])
+            self._read_at = time.time()
             self._missed = await _latest(connection)
             connection.add_termination_listener(self._lost)
         except BaseException:
