@@ -33,6 +33,18 @@ def test_the_rows_outlive_down_and_are_forgotten_by_down_volumes(own_stack: Stac
     assert own_stack.sql(f"SELECT count(*) FROM requests WHERE id = '{kept}'") == "0"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="SCHED_BATCH is Linux's")
+def test_replicas_and_database_let_whoever_wakes_them_finish_first(own_stack: Stack) -> None:
+    own_stack.up("--scale", 1)
+    policies = {row["role"]: os.sched_getscheduler(row["pid"]) for row in own_stack.ps()}
+    assert policies == {
+        "lb": os.SCHED_OTHER,
+        "viewer": os.SCHED_OTHER,
+        "webapp": os.SCHED_BATCH,
+        "db": os.SCHED_BATCH,
+    }
+
+
 def test_volumes_are_deleted_without_a_running_stack_too(own_stack: Stack) -> None:
     own_stack.up("--scale", 1)
     own_stack.down()
