@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from datetime import date
 from operator import truediv
@@ -222,13 +221,10 @@ def started() -> Iterator[tuple[Gatebook, list[Plain]]]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(scratch())
         gatebook = stack.enter_context(Gatebook(folder / "gatebook", free_port()))
-        url = gatebook.system().url
-        for _ in range(30):
-            page = len(urllib.request.urlopen(f"{url}/").read())  # with 25 rows
-        receipt = len(urllib.request.urlopen(f"{url}/x").read())
+        sizes = gatebook.answer_sizes()
         plains = [
-            hello(folder, free_port(), (page, receipt)),
-            hello(folder, free_port(), (page, receipt), BUFFERS),
+            hello(folder, free_port(), sizes),
+            hello(folder, free_port(), sizes, BUFFERS),
             exercise(folder, free_port(), gatebook),
         ]
         yield gatebook, [stack.enter_context(plain) for plain in plains]

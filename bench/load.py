@@ -89,9 +89,14 @@ def _spent(system: System) -> dict[str, float]:
     return {part: sum(map(_tree_s, processes)) for part, processes in system.parts.items()}
 
 
+def tree(process: psutil.Process) -> list[psutil.Process]:
+    """A process and all that it has started."""
+    return [process, *process.children(recursive=True)]
+
+
 def _tree_s(process: psutil.Process) -> float:
     total = 0.0
-    for each in [process, *process.children(recursive=True)]:
+    for each in tree(process):
         with contextlib.suppress(psutil.NoSuchProcess):
             total += sum(each.cpu_times()[:4])  # user, system, and both of the children that it has waited for
     return total

@@ -15,9 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import psutil
-
-from bench.load import Request, Run, measure
+from bench.load import Request, Run, measure, tree
 from bench.systems import Gatebook, System, free_port, hello, scratch
 
 REQUESTS = {"page": Request("page", "GET", "/", 0), "post": Request("1 KiB POST", "POST", "/hook", 1024)}
@@ -54,7 +52,7 @@ def main() -> None:
     with (
         scratch() as folder,
         Gatebook(folder / "gatebook", free_port()) as gatebook,
-        hello(folder, free_port(), (11500, 270)) as plain,
+        hello(folder, free_port(), gatebook.answer_sizes()) as plain,
     ):
         for system in (gatebook.system(), plain.system()):
             show(*profile(system, REQUESTS[chosen.request], chosen, folder / "perf.data"))
@@ -76,11 +74,6 @@ def profile(
     places = Counter((parts.get(pid, "load, idle"), place(stack)) for pid, stack in samples(lines))
     us = 1e6 / _HERTZ / (run.per_second * window_s)
     return run, Counter({where: count * us for where, count in places.items()})
-
-
-def tree(process: psutil.Process) -> Iterator[psutil.Process]:
-    yield process
-    yield from process.children(recursive=True)
 
 
 def samples(lines: Iterable[str]) -> Iterator[tuple[int, list[tuple[str, str]]]]:

@@ -6,6 +6,7 @@ Each system tells its processes by part, so that the CPU that a request costs ca
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -25,7 +26,8 @@ from gatebook.stack.folder import Folder
 
 HERE = Path(__file__).parent
 REPLICAS = 3
-BUFFERS = "proxy_buffer_size 16k; proxy_buffers 8 16k;"  # as in Gatebook's own nginx.conf.template
+_TEMPLATE = (HERE.parent / "gatebook" / "lb" / "nginx.conf.template").read_text()
+BUFFERS = " ".join(re.findall(r"^ *(proxy_buffer\w+ [^;]+;)", _TEMPLATE, re.MULTILINE))  # Gatebook's own sizes
 
 
 @dataclass
@@ -64,6 +66,13 @@ class Gatebook:
         for row in self._ps():
             parts[part_of[row["role"]]].append(psutil.Process(row["pid"]))
         return System("gatebook", f"http://127.0.0.1:{self._port}", parts)
+
+    def answer_sizes(self) -> tuple[int, int]:
+        """Bytes of the body of a page with 25 rows, and of a receipt."""
+        url = self.system().url
+        for _ in range(30):
+            page = len(urllib.request.urlopen(f"{url}/").read())
+        return page, len(urllib.request.urlopen(f"{url}/x").read())
 
     @contextlib.contextmanager
     def connected(self, database: str = "gatebook") -> Iterator["psycopg2.extensions.cursor"]:

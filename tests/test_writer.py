@@ -1,10 +1,11 @@
 """The replica's connection to a real PostgreSQL: what it writes, and how it comes back."""
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from importlib import resources
 from typing import TypeVar
@@ -130,8 +131,16 @@ def test_what_the_database_refuses_is_not_recorded_and_the_next_batch_is(databas
     play(database, story)
 
 
-def two_writers(database: Settings) -> tuple[Writer, Writer]:
-    return Writer(named(database, "webapp-1")), Writer(named(database, "webapp-2"))
+@contextlib.asynccontextmanager
+async def two_writers(database: Settings) -> AsyncIterator[tuple[Writer, Writer]]:
+    one, two = Writer(named(database, "webapp-1")), Writer(named(database, "webapp-2"))
+    await one.start()
+    await two.start()
+    try:
+        yield one, two
+    finally:
+        await one.close()
+        await two.close()
 
 
 def named(database: Settings, replica: str) -> Settings:
@@ -142,18 +151,14 @@ def test_a_write_brings_what_others_have_written_since_it_was_last_wanted(databa
     """Once each, whether or not something was written in between; the own rows always."""
 
     async def run() -> None:
-        one, two = two_writers(database)
-        await one.start()
-        await two.start()
-        await two.write([record(1)], False)
-        await two.write([record(2)], False)
-        assert targets(await one.write([record(3)], False)) == {"/3": "webapp-1"}
-        assert targets(await one.write([record(4)], True)) == {"/4": "webapp-1", "/1": "webapp-2", "/2": "webapp-2"}
-        assert targets(await one.write([record(5)], True)) == {"/5": "webapp-1"}
-        others = {f"/{number}": "webapp-1" for number in (3, 4, 5)}
-        assert others.items() <= targets(await two.write([], True)).items()
-        await one.close()
-        await two.close()
+        async with two_writers(database) as (one, two):
+            await two.write([record(1)], False)
+            await two.write([record(2)], False)
+            assert targets(await one.write([record(3)], False)) == {"/3": "webapp-1"}
+            assert targets(await one.write([record(4)], True)) == {"/4": "webapp-1", "/1": "webapp-2", "/2": "webapp-2"}
+            assert targets(await one.write([record(5)], True)) == {"/5": "webapp-1"}
+            others = {f"/{number}": "webapp-1" for number in (3, 4, 5)}
+            assert others.items() <= targets(await two.write([], True)).items()
 
     asyncio.run(run())
 
@@ -186,18 +191,14 @@ def test_after_a_long_time_the_table_is_read_because_batches_are_pruned(
     database: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
-        one, two = two_writers(database)
-        await one.start()
-        await two.start()
-        await one.write([record(1)], True)
-        await two.write([record(2)], False)
-        pruner = await owner(database)
-        await pruner.execute("DELETE FROM batches")
-        await pruner.close()
-        monkeypatch.setattr(writer_module, "_BATCHES_LAST_S", 0.0)
-        assert "/2" in targets(await one.write([record(3)], True))
-        await one.close()
-        await two.close()
+        async with two_writers(database) as (one, two):
+            await one.write([record(1)], True)
+            await two.write([record(2)], False)
+            pruner = await owner(database)
+            await pruner.execute("DELETE FROM batches")
+            await pruner.close()
+            monkeypatch.setattr(writer_module, "_BATCHES_LAST_S", 0.0)
+            assert "/2" in targets(await one.write([record(3)], True))
 
     asyncio.run(run())
 
@@ -210,20 +211,16 @@ def test_where_the_batches_do_not_tell_the_table_is_read(
     monkeypatch.setattr(writer_module, "_LATE_BATCHES", 5)
 
     async def run() -> None:
-        one, two = two_writers(database)
-        await one.start()
-        await two.start()
-        for number in range(1, 7 if many else 3):
-            await two.write([record(number)], False)
-        if not many:
-            database_owner = await owner(database)
-            await database_owner.execute("UPDATE batches SET newest = NULL")
-            await database_owner.close()
-        written = {f"/{number}": "webapp-2" for number in range(1, 7 if many else 3)}
-        assert targets(await one.write([record(9)], True)) == {"/9": "webapp-1", **written}
-        assert targets(await one.write([record(10)], True)) == {"/10": "webapp-1"}
-        await one.close()
-        await two.close()
+        async with two_writers(database) as (one, two):
+            for number in range(1, 7 if many else 3):
+                await two.write([record(number)], False)
+            if not many:
+                database_owner = await owner(database)
+                await database_owner.execute("UPDATE batches SET newest = NULL")
+                await database_owner.close()
+            written = {f"/{number}": "webapp-2" for number in range(1, 7 if many else 3)}
+            assert targets(await one.write([record(9)], True)) == {"/9": "webapp-1", **written}
+            assert targets(await one.write([record(10)], True)) == {"/10": "webapp-1"}
 
     asyncio.run(run())
 

@@ -3,12 +3,9 @@
 Rule: every answer to a recorded request names its id, replica and durability, and a refusal is never a 2xx.
 """
 
-from datetime import UTC, datetime
-from functools import lru_cache
-
 import orjson
 
-from gatebook.app.capture import unix_ms
+from gatebook.app.capture import utc
 
 _STATUS = {
     200: "HTTP/1.1 200 OK\r\n",
@@ -31,19 +28,13 @@ def page(html: bytes, policy: str, recorded: str) -> tuple[str, bytes]:
 
 def receipt(status: int, id: str, replica: str, durability: str) -> tuple[str, bytes]:
     """That a request was recorded: 200, or 413 when its body is not all there."""
-    second, ms = divmod(unix_ms(id), 1000)
     body = {
         "id": id,
-        "received_at": f"{_utc(second)}.{ms:03}Z",
+        "received_at": utc(id),
         "replica": replica,
         "durability": durability,
     }
     return f"{_STATUS[status]}{_JSON}{recorded_as(id, replica, durability)}", orjson.dumps(body) + b"\n"
-
-
-@lru_cache(64)
-def _utc(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def recorded_as(id: str, replica: str, durability: str) -> str:

@@ -5,6 +5,7 @@ is believed unless a trusted proxy says it; wire text stays latin-1, one charact
 """
 
 import hashlib
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
@@ -52,9 +53,7 @@ class Body:
         self._missing -= len(part)
         if self._hash:
             self._hash.update(part)
-            self.kept += part[: self._limit - len(self.kept)]
-        else:
-            self.kept += part
+        self.kept += part[: self._limit - len(self.kept)]
         return len(part)
 
     @property
@@ -105,6 +104,19 @@ def _time(msec: str) -> str:
 def unix_ms(request_uuid: str) -> int:
     """The milliseconds since 1970 in a UUIDv7."""
     return int(request_uuid[:8] + request_uuid[9:13], 16)
+
+
+def utc(request_uuid: str, between: str = "T") -> str:
+    """The time in a UUIDv7 as RFC 3339 has it, with `between` its day and its clock."""
+    second, ms = divmod(unix_ms(request_uuid), 1000)
+    day, clock = _day_and_clock(second)
+    return f"{day}{between}{clock}.{ms:03}Z"
+
+
+@lru_cache(64)
+def _day_and_clock(second: int) -> tuple[str, str]:
+    year, month, day, hours, minutes, seconds, *_ = time.gmtime(second)
+    return f"{year:04}-{month:02}-{day:02}", f"{hours:02}:{minutes:02}:{seconds:02}"
 
 
 def request_line(line: str) -> tuple[str, str, str]:

@@ -99,11 +99,6 @@ class Journal(Generic[E, Seen]):
 
     def _take(self) -> Sequence[E]:
         """The oldest entries, up to the bounds of a batch; at least one."""
-        if len(self._queue) <= BATCH_ROWS and self._bytes <= BATCH_BYTES:
-            everything = list(self._queue)
-            self._queue.clear()
-            self._bytes = 0
-            return everything
         batch = [self._queue.popleft()]
         total = _size(batch[0])
         while self._queue and len(batch) < BATCH_ROWS and total + _size(self._queue[0]) <= BATCH_BYTES:

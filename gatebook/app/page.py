@@ -11,13 +11,12 @@ import base64
 import hashlib
 import html
 import re
-import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from gatebook.app.capture import Record, unix_ms
+from gatebook.app.capture import Record, utc
 
 ROWS = 25
 SHOWN = 120
@@ -70,9 +69,7 @@ class Page:
     def row(self, seen: Seen) -> bytes:
         """One `<tr>`, its end tags left out as HTML allows. The time is that of the id: its first 48 bits, in ms."""
         id, *cells = seen
-        second, ms = divmod(unix_ms(id), 1000)
-        start = f"<tr><td><a href=_/api/requests/{id}><time>{_utc(second)}.{ms:03}Z</time></a>"
-        return f"{start}{_cells(*cells)}".encode()
+        return f"<tr><td><a href=_/api/requests/{id}><time>{utc(id, ' ')}</time></a>{_cells(*cells)}".encode()
 
     def spread(self, replicas: Sequence[str]) -> bytes:
         """Which replica took which request: a lane for each, newest at the right. `replicas`: newest first."""
@@ -131,11 +128,6 @@ def _word(wire: str) -> str:
 def _hue(replica: str) -> int:
     """A colour by name, the same on every replica and in page.js; `-1`, `-2`, `-3` get neighbouring, unlike ones."""
     return sum(map(ord, replica)) % HUES
-
-
-@lru_cache(64)
-def _utc(second: int) -> str:
-    return "{:04}-{:02}-{:02} {:02}:{:02}:{:02}".format(*time.gmtime(second))
 
 
 def _lane(name: str, cells: list[str]) -> str:

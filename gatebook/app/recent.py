@@ -15,8 +15,8 @@ class Recent:
     def __init__(self, page: Page) -> None:
         self._page = page
         self._newest: list[Seen] = []
-        self._rows: dict[str, bytes] = {}  # the newest, rendered; empty until somebody wants to see them
-        self._rendered: dict[str, bytes] = {}  # what is there already of them
+        self._rendered = False  # whether what follows is of the newest as they are: it is made when somebody asks
+        self._rows: dict[str, bytes] = {}
         self._spread = b""
         self._beside: tuple[bytes, bytes] | None = None
 
@@ -24,12 +24,11 @@ class Recent:
         """Add requests that are committed; one already known stays as it is."""
         merged = {row.id: row for row in seen} | {row.id: row for row in self._newest}
         self._newest = [merged[id] for id in sorted(merged, reverse=True)[:ROWS]]
-        self._rendered, self._rows = self._rows or self._rendered, {}
-        self._beside = None
+        self._rendered = False
 
     def html(self, own: Seen, origin: str) -> bytes:
         """The page for whoever sent `own`: their request, then the 24 newest others."""
-        if not self._rows:
+        if not self._rendered:
             self._render()
         row = self._rows.get(own.id)
         if row:
@@ -42,5 +41,7 @@ class Recent:
         return self._page.compose(own, self._page.row(own), *self._beside, origin)
 
     def _render(self) -> None:
-        self._rows = {row.id: self._rendered.get(row.id) or self._page.row(row) for row in self._newest}
+        self._rows = {row.id: self._rows.get(row.id) or self._page.row(row) for row in self._newest}
         self._spread = self._page.spread([row.replica for row in self._newest])
+        self._beside = None
+        self._rendered = True

@@ -90,7 +90,7 @@ class Replica:
         if not starting.done():
             starting.cancel()  # told to stop before the database was there
             return
-        starting.result()
+        starting.result()  # raises what kept it from starting
         writing = asyncio.create_task(self._journal.run())
         housekeeping = [asyncio.create_task(self._keep_house()), asyncio.create_task(_return_memory())]
         server = await loop.create_server(lambda: Connection(self), sock=listen.bind(address), backlog=listen.BACKLOG)

@@ -121,15 +121,18 @@ class Writer:
         columns = list(zip(*records, strict=True)) or _NO_RECORDS
         limit = _LATE_BATCHES if wants_others else 0
         [row] = await self._flush.fetch(*columns, self._settings.replica, noted, self._snapshot, limit)
-        others: list[Seen] = []
-        if wants_others:
-            batches = [newest for newest in row["newest"] or () if newest != self._noted]
-            others = [Seen(*each) for newest in batches if newest for each in orjson.loads(newest)]
-            too_late = abs(time.time() - self._read_at) > _BATCHES_LAST_S
-            others += await _latest(connection) if row["incomplete"] or too_late else self._missed
-            self._snapshot, self._read_at, self._missed = row["snapshot"], time.time(), []
+        others = await self._news(connection, row) if wants_others else []
         self._noted = noted
         return own + others
+
+    async def _news(self, connection: Connection, row: asyncpg.Record) -> list[Seen]:
+        """What was committed elsewhere between the last read and this one, `row`."""
+        batches = [newest for newest in row["newest"] or () if newest and newest != self._noted]
+        news = [Seen(*each) for newest in batches for each in orjson.loads(newest)]
+        too_late = abs(time.time() - self._read_at) > _BATCHES_LAST_S
+        news += await _latest(connection) if row["incomplete"] or too_late else self._missed
+        self._snapshot, self._read_at, self._missed = row["snapshot"], time.time(), []
+        return news
 
     async def _not_there_yet(self, records: Sequence[Record]) -> list[Record]:
         """Each record once, without those that another try has brought already."""

@@ -46,7 +46,7 @@ SELECT id::text FROM requests WHERE id = ANY ($1::uuid[]);
 SELECT pg_current_snapshot()::text;
 
 -- name: latest
--- What a replica shows first after its start: the $1 newest rows of all, their texts cut after $2 characters.
+-- Where batches do not tell, as when a connection is new: the $1 newest rows of all, their texts cut after $2 characters.
 SELECT id::text, left(method, $2) AS method, left(target, $2) AS target, host(client) AS client, replica, body_size AS size
 FROM requests
 ORDER BY requests.id DESC

@@ -46,7 +46,7 @@ async def spawn(
             env=dict(environment),
             umask=0o077,
             start_new_session=True,
-            preexec_fn=_dies_with_us(dies_by, in_batches),
+            preexec_fn=_before_exec(dies_by, in_batches),
             **(account.popen if account else {}),
         )
 
@@ -66,7 +66,7 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _dies_with_us(number: signal.Signals, in_batches: bool) -> Callable[[], None] | None:
+def _before_exec(number: signal.Signals, in_batches: bool) -> Callable[[], None] | None:
     """What runs in the child before exec: a few calls that need no lock."""
     libc = _libc
     if libc is None:
