@@ -2,15 +2,16 @@
 #   make up      run Gatebook here, until Ctrl-C        make up ARGS="--scale 5 --port 9000"
 #   make test    run the tests                          make test ARGS="-k page"
 #   make bench   measure it against a hello world       make bench ARGS="--rounds 5"; bench-quick: see that it works
+#   make chaos   break it under a million requests      make chaos ARGS="--acknowledged 100000"
 
 PYTHON ?= python3
 VENV   := .venv
 ARGS   ?=
 
 help:
-	@sed -n 's/^# \{0,3\}//p' Makefile | head -4
+	@sed -n 's/^# \{0,3\}//p' Makefile | head -5
 
-.PHONY: help up test check bench bench-quick lock screenshots clean
+.PHONY: help up test check chaos bench bench-quick lock screenshots clean
 
 up: $(VENV)/run
 	@$(VENV)/bin/gatebook up $(ARGS)
@@ -43,6 +44,9 @@ $(VENV)/bench: $(VENV)/run locks/bench.txt
 	@echo "adding what the benchmark compares with"
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/bench.txt
 	@touch $@
+
+chaos: $(VENV)/test
+	@$(VENV)/bin/python -m tests.faults $(ARGS)
 
 lock:
 	@locks/renew

@@ -19,7 +19,7 @@ from operator import truediv
 from pathlib import Path
 from typing import Any
 
-from bench import growth, limits, report
+from bench import growth, limits, overload, report
 from bench.load import Dishonest, Request, Run, measure
 from bench.systems import BUFFERS, Gatebook, Plain, System, exercise, free_port, hello, scratch
 
@@ -93,6 +93,7 @@ class Benchmark:
             results["copied_rows_per_second"] = round(limits.copied_rows_per_second(gatebook, 100_000))
             results["cells"] = report.summary(self._runs)
             results["failed"] = self._failed
+            results["overload"] = overload.overload(gatebook, self._seconds, max(3, self._rounds), self._say)
             results["memory"] = growth.memory(gatebook, PAGE, self._records, self._say)
             results["growth"] = self._growth()
             results["up_existing_s"] = round(gatebook.again(), 2)
@@ -288,6 +289,7 @@ def ratios(results: dict[str, Any]) -> dict[str, tuple[float | str, str]]:
         )
     days = results["growth"]["days"]
     found[f"lone page, {days['days']} days kept against 10"] = (days["ratio"], "<= 1.2")
+    found |= overload.against_bounds(results["overload"])
     found["up on an empty folder, s"] = (results["up_empty_s"], "<= 3")
     found["up on existing data, s"] = (results["up_existing_s"], "<= 1.5")
     found["gatebook --help, s"] = (results["help_s"], "<= 0.15")

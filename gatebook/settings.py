@@ -53,8 +53,12 @@ def replica_name(raw: str) -> str:
     return raw
 
 
+def path(raw: str) -> Path:
+    return Path(text(raw)).expanduser().absolute()
+
+
 def optional_path(raw: str) -> Path | None:
-    return Path(raw).expanduser().absolute() if raw else None
+    return path(raw) if raw else None
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -165,8 +169,27 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = setting(
         "GATEBOOK_TRUSTED_PROXIES", "", networks, "networks whose X-Forwarded-For is believed, walked right to left"
     )
+    spool: Path = setting(
+        "GATEBOOK_SPOOL",
+        "/var/lib/gatebook/spool",
+        path,
+        "the folder where replicas record while the database is away; one for all on a host",
+    )
+    spool_limit: int = setting("GATEBOOK_SPOOL_LIMIT", "1GiB", size, "the most that lies in that folder, in bytes")
+    access_log: Path = setting(
+        "GATEBOOK_ACCESS_LOG",
+        "/var/log/gatebook/access.log",
+        path,
+        "the load balancer's log of requests, which the audit reads",
+    )
+    access_log_limit: int = setting(
+        "GATEBOOK_ACCESS_LOG_LIMIT", "1GiB", size, "the most that is kept of that log, in bytes; the oldest goes first"
+    )
     start_timeout_s: int = setting(
-        "GATEBOOK_START_TIMEOUT", "30", whole(1, 3600), "how long a part waits at start for the database, in seconds"
+        "GATEBOOK_START_TIMEOUT",
+        "30",
+        whole(1, 3600),
+        "how long the viewer waits at start for the database, in seconds; a replica records into its spool meanwhile",
     )
     data: Path | None = setting(
         "GATEBOOK_DATA", "", optional_path, "the local stack's folder; else `gatebook` in the user's data folder"

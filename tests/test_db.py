@@ -15,11 +15,11 @@ import asyncpg
 import pytest
 from postgres import PASSWORD, Cluster, binaries
 
-from gatebook.app.capture import request_uuid
 from gatebook.db import migrate
 from gatebook.db.connect import connect, login
 from gatebook.db.queries import QUERIES
 from gatebook.errors import UserError
+from gatebook.identity import request_uuid
 from gatebook.settings import Settings
 
 SQL = Path(str(resources.files("gatebook.db")))
@@ -39,7 +39,7 @@ def play(settings: Settings, story: Story[T]) -> T:
         async with contextlib.AsyncExitStack() as opened:
 
             async def role(name: str) -> asyncpg.Connection:
-                connection = await (as_owner(settings) if name == "owner" else connect(settings, name))
+                connection = await (as_owner(settings) if name == "owner" else connect(settings, name, 30))
                 opened.push_async_callback(connection.close)
                 return connection
 
@@ -122,7 +122,7 @@ def test_an_older_database_is_brought_up_to_date_once_whoever_starts_first(datab
 
 def test_all_parts_may_start_at_once_on_an_empty_database(database: Settings) -> None:
     async def run() -> None:
-        for connection in await asyncio.gather(*(connect(database, "capture") for _ in range(8))):
+        for connection in await asyncio.gather(*(connect(database, "capture", 30) for _ in range(8))):
             await connection.close()
 
     asyncio.run(run())
@@ -170,10 +170,10 @@ def test_a_wrong_password_and_an_absent_database_are_said_so(database: Settings)
         (replace(database, postgres_password="wrong"), "refuses the user gatebook"),
         (replace(database, postgres_user="nobody"), "refuses the user nobody"),
         (replace(database, postgres_db="absent"), "there is no database absent"),
-        (replace(database, postgres_host="/nowhere", start_timeout_s=1), "no database answered at /nowhere:5432"),
+        (replace(database, postgres_host="/nowhere"), "no database answered at /nowhere:5432"),
     ]:
         with pytest.raises(UserError, match=words):
-            asyncio.run(connect(wrong, "capture"))
+            asyncio.run(connect(wrong, "capture", 1))
 
 
 def test_a_user_that_may_not_migrate_is_told_so(database: Settings, cluster: Cluster) -> None:
@@ -181,7 +181,7 @@ def test_a_user_that_may_not_migrate_is_told_so(database: Settings, cluster: Clu
     cluster.psql("GRANT CREATE ON SCHEMA public TO poor", database.postgres_db)
     poor = replace(database, postgres_user="poor", postgres_password="poor")
     with pytest.raises(UserError, match="could not be brought up to date: permission denied"):
-        asyncio.run(connect(poor, "capture"))
+        asyncio.run(connect(poor, "capture", 1))
 
 
 def test_a_changed_password_reaches_the_working_roles(own_cluster: Cluster) -> None:

@@ -34,18 +34,18 @@ class Table:
         self.may_commit = asyncio.Event()
         self.fails: set[int] = set()
         self.failure: Exception = NotRecorded("as the test asked")
-        self.journal = Journal(self.write, self.committed, self.refused)
+        self.journal = Journal(self.write, self.recorded, self.refused)
 
     async def write(self, batch: Sequence[FakeEntry]) -> str:
         self.flushes.append([entry.number for entry in batch])
         await self.may_commit.wait()
         if any(entry.number in self.fails for entry in batch):
             raise self.failure
-        return "seen"
+        return "written"
 
-    def committed(self, batch: Sequence[FakeEntry], seen: str) -> None:
-        assert seen == "seen"
-        self.told.append(("committed", [entry.number for entry in batch]))
+    def recorded(self, batch: Sequence[FakeEntry], written: str) -> None:
+        assert written == "written"
+        self.told.append(("recorded", [entry.number for entry in batch]))
 
     def refused(self, batch: Sequence[FakeEntry], error: NotRecorded) -> None:
         self.told.append(("refused", [entry.number for entry in batch]))
@@ -70,7 +70,7 @@ def test_what_arrives_during_a_flush_is_the_next_batch() -> None:
         table.journal.close()
         await running
         assert table.flushes == [[1], [2, 3, 4]]
-        assert table.told == [("committed", [1]), ("committed", [2, 3, 4])]
+        assert table.told == [("recorded", [1]), ("recorded", [2, 3, 4])]
 
     asyncio.run(story())
 
@@ -84,7 +84,7 @@ def test_nobody_is_told_before_the_commit() -> None:
         assert table.told == []
         table.may_commit.set()
         await turns()
-        assert table.told == [("committed", [1])]
+        assert table.told == [("recorded", [1])]
         table.journal.close()
         await running
 
@@ -103,7 +103,7 @@ def test_a_mistake_of_ours_is_refused_and_does_not_end_the_replica() -> None:
         table.journal.submit(entry(2))
         table.journal.close()
         await running
-        assert table.told == [("refused", [1]), ("committed", [2])]
+        assert table.told == [("refused", [1]), ("recorded", [2])]
 
     asyncio.run(story())
 
@@ -137,7 +137,7 @@ def test_a_failed_batch_is_refused_whole_and_the_next_one_is_written() -> None:
         table.journal.submit(entry(4))
         table.journal.close()
         await running
-        assert table.told == [("refused", [1, 2, 3]), ("committed", [4])]
+        assert table.told == [("refused", [1, 2, 3]), ("recorded", [4])]
 
     asyncio.run(story())
 
@@ -163,7 +163,7 @@ def test_batches_and_queue_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             table.journal.submit(entry(7, 1))  # by bytes
         table.journal.close()
         await running
-        assert table.told[-1] == ("committed", [6])
+        assert table.told[-1] == ("recorded", [6])
 
     asyncio.run(story())
 

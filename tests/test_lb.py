@@ -26,7 +26,7 @@ def filled(environment: Mapping[str, str]) -> str:
         read(environment),
         listen="8080",
         state=Path("/tmp"),
-        access_log="/dev/stdout",
+        access_log=environment.get("GATEBOOK_ACCESS_LOG", "/var/log/gatebook/access.log"),
         user=None,
         open_files=hard_limit(),
     )
@@ -58,6 +58,7 @@ def start(environment: Mapping[str, str], word: str = "print") -> subprocess.Com
         {"GATEBOOK_BODY_MAX": "5 MB", "GATEBOOK_RESOLVER": "127.0.0.11"},
         {"GATEBOOK_BODY_MAX": "2GiB", "GATEBOOK_RESOLVER": "127.0.0.11"},
         {"GATEBOOK_BODY_MAX": "4096", "GATEBOOK_RESOLVER": "127.0.0.11"},
+        {"GATEBOOK_ACCESS_LOG": "/dev/stdout", "GATEBOOK_RESOLVER": "127.0.0.11"},
     ],
 )
 def test_the_container_fills_in_the_same_as_the_local_stack(environment: dict[str, str]) -> None:
@@ -78,6 +79,9 @@ def test_the_container_fills_in_the_same_as_the_local_stack(environment: dict[st
         ("PROXY_UPSTREAM", "webapp:8000; return 200"),
         ("GATEBOOK_VIEWER_UPSTREAM", "http://viewer"),
         ("GATEBOOK_BODY_MAX", "much"),
+        ("GATEBOOK_ACCESS_LOG_LIMIT", "-1"),
+        ("GATEBOOK_ACCESS_LOG", "/tmp/a;b"),
+        ("GATEBOOK_ACCESS_LOG", "access.log"),
     ],
 )
 def test_a_malformed_setting_ends_the_container_with_a_word_that_helps(variable: str, raw: str) -> None:

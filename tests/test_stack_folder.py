@@ -76,8 +76,18 @@ def test_forgetting_leaves_the_folder_if_it_was_there_before(tmp_path: Path) -> 
         folder = Folder(place)
         folder.claim()
         folder.make(None)
+        (folder.spool / "something.sqlite").touch()
         folder.forget()
         assert place.exists() == stays
+        assert not folder.spool.exists()
+
+
+def test_what_waits_in_the_spool_nobody_else_can_read(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "data")
+    folder.claim()
+    folder.make(None)
+    assert folder.spool == tmp_path / "data" / "spool"
+    assert folder.spool.stat().st_mode & 0o777 == 0o700
 
 
 def test_sockets_move_to_a_short_place_when_the_path_is_long_or_strange(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Supervision, on small processes of its own: backoff, replacement, the end of a whole group; and what is left over."""
 
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -16,8 +17,9 @@ import pytest
 from local_stack import runs, until
 
 from gatebook.errors import UserError
-from gatebook.stack import leftovers
+from gatebook.stack import leftovers, spawn
 from gatebook.stack.folder import Folder
+from gatebook.stack.health import Health, ready
 from gatebook.stack.parts import Part
 from gatebook.stack.process import Process
 
@@ -33,22 +35,33 @@ time.sleep(60)
 """
 
 
-def part(folder: Path, *command: str, healthy: Callable[[], Awaitable[bool]], stops: float = 5.0) -> Part:
+def part(
+    folder: Path,
+    *command: str,
+    health: Callable[[], Awaitable[Health]],
+    stops: float = 5.0,
+    most_silences: int | None = None,
+) -> Part:
     return Part(
         name="part",
         role="webapp",
         command=command,
         environment={"PATH": os.defpath},
         address="",
-        healthy=healthy,
+        health=health,
         stops=((signal.SIGTERM, stops),),
         log=folder / "part.log",
         socket=folder / "part.sock",
+        most_silences=most_silences,
     )
 
 
-async def yes() -> bool:
-    return True
+async def yes() -> Health:
+    return Health.READY
+
+
+async def no() -> Health:
+    return Health.NOT_READY
 
 
 async def until_true(condition: Callable[[], bool]) -> None:
@@ -59,7 +72,7 @@ async def until_true(condition: Callable[[], bool]) -> None:
 
 def test_one_that_dies_is_started_again_after_waits_that_double(tmp_path: Path) -> None:
     async def run() -> None:
-        process = Process(part(tmp_path, "sh", "-c", "exit 7", healthy=yes), lambda: None)
+        process = Process(part(tmp_path, "sh", "-c", "exit 7", health=yes), lambda: None)
         await process.start()
         await until_true(lambda: process.restarts >= 4)
         assert process.state == "restarting"
@@ -77,16 +90,13 @@ def test_one_that_dies_is_started_again_after_waits_that_double(tmp_path: Path) 
 
 
 def test_one_that_dies_while_it_is_waited_for_says_why(tmp_path: Path) -> None:
-    async def no() -> bool:
-        return False
-
     async def run() -> None:
-        process = Process(part(tmp_path, "sh", "-c", "echo 'Error: no luck'; exit 1", healthy=no), lambda: None)
+        process = Process(part(tmp_path, "sh", "-c", "echo 'Error: no luck'; exit 1", health=no), lambda: None)
         await process.start()
         with pytest.raises(UserError, match="part ended: no luck"):
             await process.until_healthy(30)
         await process.stop()
-        slow = Process(part(tmp_path, "sleep", "60", healthy=no), lambda: None)
+        slow = Process(part(tmp_path, "sleep", "60", health=no), lambda: None)
         await slow.start()
         with pytest.raises(UserError, match=r"part did not get healthy within 0\.2 s"):
             await slow.until_healthy(0.2)
@@ -99,7 +109,7 @@ def test_one_that_dies_while_it_is_waited_for_says_why(tmp_path: Path) -> None:
 def test_a_new_process_takes_over_before_the_old_one_ends(tmp_path: Path) -> None:
     async def run() -> None:
         process = Process(
-            part(tmp_path, sys.executable, "-c", _LISTENS, str(tmp_path / "part.sock"), healthy=yes), lambda: None
+            part(tmp_path, sys.executable, "-c", _LISTENS, str(tmp_path / "part.sock"), health=yes), lambda: None
         )
         await process.start()
         await until_true((tmp_path / "part.sock").exists)
@@ -118,7 +128,7 @@ def test_one_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
     async def run() -> None:
         flag = tmp_path / "fails"
         command = f"test -e {flag} && exit 3; exec sleep 60"
-        process = Process(part(tmp_path, "sh", "-c", command, healthy=yes), lambda: None)
+        process = Process(part(tmp_path, "sh", "-c", command, health=yes), lambda: None)
         await process.start()
         await process.until_healthy(30)
         old = process.running
@@ -135,7 +145,7 @@ def test_one_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
 def test_one_that_will_not_end_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     async def run() -> psutil.Process:
         command = "trap '' TERM; sleep 60 & echo $! > child; wait; sleep 60"
-        process = Process(part(tmp_path, "sh", "-c", f"cd {tmp_path}; {command}", healthy=yes, stops=0.2), lambda: None)
+        process = Process(part(tmp_path, "sh", "-c", f"cd {tmp_path}; {command}", health=yes, stops=0.2), lambda: None)
         await process.start()
         await until_true(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip() != "")
         child = psutil.Process(int((tmp_path / "child").read_text()))
@@ -149,7 +159,7 @@ def test_one_that_will_not_end_is_killed_with_all_that_it_started(tmp_path: Path
 def test_patience_ends_when_it_is_told_to(tmp_path: Path) -> None:
     async def run() -> float:
         process = Process(
-            part(tmp_path, "sh", "-c", "trap '' TERM; echo on; sleep 60; sleep 60", healthy=yes, stops=60), lambda: None
+            part(tmp_path, "sh", "-c", "trap '' TERM; echo on; sleep 60; sleep 60", health=yes, stops=60), lambda: None
         )
         await process.start()
         await until_true(lambda: "on" in (tmp_path / "part.log").read_text())
@@ -160,6 +170,152 @@ def test_patience_ends_when_it_is_told_to(tmp_path: Path) -> None:
         return time.monotonic() - began
 
     assert asyncio.run(run()) < 30
+
+
+# Answers its health question with the status that a file names, as the real parts do.
+_ANSWERS = """
+import contextlib, pathlib, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+path = pathlib.Path(sys.argv[1])
+path.unlink(missing_ok=True)
+listener.bind(str(path))
+listener.listen()
+while True:
+    connection, _ = listener.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 " + path.with_name("status").read_bytes() + b"\\r\\n\\r\\n")
+"""
+
+
+async def hanging(folder: Path, most_silences: int | None = 3, status: str = "200 OK") -> Process:
+    """A part that answers, until it is stopped by a signal; asked anew after 0.1 s."""
+    (folder / "status").write_text(status)
+    path = folder / "part.sock"
+    command = (sys.executable, "-c", _ANSWERS, str(path))
+    process = Process(
+        part(folder, *command, health=lambda: ready(path, 0.1), most_silences=most_silences), lambda: None
+    )
+    await process.start()
+    await until_true(path.exists)
+    return process
+
+
+def stop_by_signal(process: Process) -> int:
+    assert process.running
+    os.kill(process.running.pid, signal.SIGSTOP)
+    return process.running.pid
+
+
+def test_one_that_hangs_is_killed_and_started_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        process = await hanging(tmp_path)
+        await process.until_healthy(30)
+        hung = stop_by_signal(process)
+        await until_true(lambda: process.restarts == 1 and process.state == "healthy")
+        assert process.running and process.running.pid != hung
+        await process.stop()
+
+    asyncio.run(run())
+    said = (tmp_path / "part.log").read_text()
+    assert "part has left 3 health questions unanswered; killing it\n" in said
+    assert "part ended with signal 9" in said
+
+
+def test_one_that_hangs_for_a_shorter_while_is_left_alone(tmp_path: Path) -> None:
+    """Once it answers, its silences are forgotten."""
+
+    async def run() -> None:
+        process = await hanging(tmp_path, most_silences=4)
+        await process.until_healthy(30)
+        for _ in range(5):
+            hung = stop_by_signal(process)
+            await until_true(lambda: process.state == "unhealthy")
+            os.kill(hung, signal.SIGCONT)
+            await until_true(lambda: process.state == "healthy")
+        assert (process.restarts, process.running and process.running.pid) == (0, hung)
+        await process.stop()
+
+    asyncio.run(run())
+    assert (tmp_path / "part.log").read_text().count("healthy again") == 5
+
+
+@pytest.mark.parametrize("why", ["it says that it is not ready", "it was never healthy", "it may hang"])
+def test_one_that_does_not_hang_or_may_is_left_alone(tmp_path: Path, why: str) -> None:
+    """Each is asked several times as often as it would take."""
+    asked = 0
+
+    async def run() -> None:
+        process = await hanging(tmp_path, 1 if why != "it may hang" else None, "503 Service Unavailable")
+        if why != "it was never healthy":
+            (tmp_path / "status").write_text("200 OK")
+            await process.until_healthy(30)
+        if why == "it says that it is not ready":
+            (tmp_path / "status").write_text("503 Service Unavailable")
+        else:
+            stop_by_signal(process)
+        first = asked
+        await until_true(lambda: asked > first + 4)
+        assert process.restarts == 0 and process.state != "healthy"
+        await process.stop()
+
+    real = Process._learn
+
+    def learn(self: Process, answer: Health) -> None:
+        nonlocal asked
+        asked += 1
+        real(self, answer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Process, "_learn", learn)
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize("command", ["sleep 60", "true"])
+def test_stopping_in_the_middle_of_a_start_leaves_no_process(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, command: str
+) -> None:
+    """And asyncio has nothing to complain of: it would, when the exit status were taken away from its thread."""
+    children = psutil.Process().children
+    others = children()
+
+    async def run() -> None:
+        for turns, number in itertools.product(range(6), range(30)):
+            starting = asyncio.create_task(spawn.spawn(command.split(), {"PATH": os.defpath}, tmp_path / "log"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            busy(number * 0.0001)
+            starting.cancel()
+            await asyncio.wait([starting])
+            if not starting.cancelled():
+                await spawn.kill(starting.result())
+            assert children() == others
+
+    asyncio.run(run())
+    assert caplog.messages == []
+
+
+def test_a_signal_may_meet_a_process_that_is_just_ending(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Process.send_signal would poll, and so take the exit status away from the thread that waits for it."""
+
+    async def run() -> set[int | None]:
+        codes = set()
+        for number in range(200):
+            process = await spawn.spawn(["true"], {"PATH": os.defpath}, tmp_path / "log")
+            busy(number * 0.00002)
+            spawn.send(process, signal.SIGCONT)
+            codes.add(await process.wait())
+        return codes
+
+    assert asyncio.run(run()) == {0}
+    assert caplog.messages == []
+
+
+def busy(seconds: float) -> None:
+    """Let time pass without letting the event loop run."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
 
 
 @pytest.fixture
@@ -207,6 +363,28 @@ def test_a_process_that_only_has_the_same_number_is_left_alone(folder: Folder, s
     leftovers.write(folder, [record(sleeper, created=sleeper.create_time() - 60)])
     assert leftovers.end(folder) == []
     assert runs(sleeper)
+
+
+@pytest.mark.parametrize("is_dead", [True, False])
+def test_a_pid_file_that_names_a_stranger_does_not_keep_the_database_from_starting(
+    folder: Folder, is_dead: bool
+) -> None:
+    """One that is dead and not reaped yet, or one that has been given the number since; what else it says is kept."""
+    pid_file = folder.pgdata / "postmaster.pid"
+    pid_file.parent.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        if is_dead:
+            stranger.kill()
+            until(lambda: psutil.Process(stranger.pid).status() == psutil.STATUS_ZOMBIE, "it to be dead")
+        pid_file.write_text(f"{stranger.pid}\n/data\n5432\n")
+        owner = pid_file.stat()
+        assert leftovers.end(folder) == []
+        first, *rest = pid_file.read_text().splitlines()
+        assert not psutil.pid_exists(int(first))
+        assert rest == ["/data", "5432"]
+        assert (pid_file.stat().st_uid, pid_file.stat().st_mode) == (owner.st_uid, owner.st_mode & ~0o077)
+        assert is_dead or stranger.poll() is None
+        stranger.kill()
 
 
 @pytest.mark.parametrize("text", ["", "not JSON", json.dumps([])])

@@ -40,10 +40,10 @@ class Viewer:
         self._runner.run(self._open(database))
 
     async def _open(self, database: Settings) -> None:
-        await (await connect(database, "viewer")).close()
+        await (await connect(database, "viewer", 30)).close()
         self._owner = await asyncpg.connect(**{**login(database, "viewer"), **owner(database)})
         self._stack.push_async_callback(self._owner.close)
-        self.app = api.application(await self._stack.enter_async_context(connected(database)))
+        self.app = api.application(database, await self._stack.enter_async_context(connected(database)))
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         client = httpx.AsyncClient(transport=transport, base_url="http://gate")
         self._client = await self._stack.enter_async_context(client)
@@ -372,6 +372,7 @@ def test_openapi_describes_what_is_answered(viewer):
         "/_/api/requests",
         "/_/api/requests/{id}",
         "/_/api/requests/{id}/body",
+        "/_/metrics",
     }
     assert "HTTPValidationError" not in document["components"]["schemas"]
     viewer.record()

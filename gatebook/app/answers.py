@@ -5,7 +5,7 @@ Rule: every answer to a recorded request names its id, replica and durability, a
 
 import orjson
 
-from gatebook.app.capture import utc
+from gatebook.identity import utc
 
 _STATUS = {
     200: "HTTP/1.1 200 OK\r\n",
@@ -26,7 +26,7 @@ def page(html: bytes, policy: str, recorded: str) -> tuple[str, bytes]:
     return head, html
 
 
-def receipt(status: int, id: str, replica: str, durability: str) -> tuple[str, bytes]:
+def receipt(status: int, id: str, replica: str, durability: str, spool: str = "") -> tuple[str, bytes]:
     """That a request was recorded: 200, or 413 when its body is not all there."""
     body = {
         "id": id,
@@ -34,12 +34,13 @@ def receipt(status: int, id: str, replica: str, durability: str) -> tuple[str, b
         "replica": replica,
         "durability": durability,
     }
-    return f"{_STATUS[status]}{_JSON}{recorded_as(id, replica, durability)}", orjson.dumps(body) + b"\n"
+    return f"{_STATUS[status]}{_JSON}{recorded_as(id, replica, durability, spool)}", orjson.dumps(body) + b"\n"
 
 
-def recorded_as(id: str, replica: str, durability: str) -> str:
-    """The header lines that every recorded answer has."""
-    return f"Gatebook-Id: {id}\r\nGatebook-Replica: {replica}\r\nGatebook-Durability: {durability}\r\n"
+def recorded_as(id: str, replica: str, durability: str, spool: str = "") -> str:
+    """The header lines that every recorded answer has. `spool`, for the load balancer's log only: which one has it."""
+    where = f"Gatebook-Spool: {spool}\r\n" if spool else ""
+    return f"Gatebook-Id: {id}\r\nGatebook-Replica: {replica}\r\nGatebook-Durability: {durability}\r\n{where}"
 
 
 def refusal(why: str) -> tuple[str, bytes]:
@@ -50,6 +51,11 @@ def refusal(why: str) -> tuple[str, bytes]:
 
 def health(ok: bool, state: str) -> tuple[str, bytes]:
     return f"{_STATUS[200 if ok else 503]}{_JSON}", orjson.dumps({"state": state}) + b"\n"
+
+
+def metrics(text: bytes) -> tuple[str, bytes]:
+    """In the text format of Prometheus."""
+    return f"{_STATUS[200]}Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n", text
 
 
 def not_for_you() -> tuple[str, bytes]:

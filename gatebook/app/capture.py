@@ -1,11 +1,10 @@
 """From a split hop and a body to the record that is kept. Pure.
 
-Rules: the same stamp gives the same id, so a retry is the same record; nothing a client says about where it comes from
-is believed unless a trusted proxy says it; wire text stays latin-1, one character per byte.
+Rules: nothing a client says about where it comes from is believed unless a trusted proxy says it; wire text stays
+latin-1, one character per byte.
 """
 
 import hashlib
-import time
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
@@ -14,9 +13,8 @@ from typing import NamedTuple
 import orjson
 
 from gatebook.app.hop import Hop
+from gatebook.identity import request_uuid
 from gatebook.settings import Network
-
-_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 class Record(NamedTuple):
@@ -38,14 +36,17 @@ class Record(NamedTuple):
 
 
 class Body:
-    """A body as it arrives: the first `limit` bytes are kept, all are counted, and hashed when not all are kept."""
+    """A body as it arrives: the first `limit` bytes are kept, all are counted, and hashed when not all are kept.
+
+    With a `limit` of 0 it is dropped.
+    """
 
     def __init__(self, length: int, limit: int) -> None:
         self.length = length
         self.kept = bytearray()
         self._limit = limit
         self._missing = length
-        self._hash = hashlib.sha256() if length > limit else None
+        self._hash = hashlib.sha256() if 0 < limit < length else None
 
     def feed(self, data: bytes | memoryview) -> int:
         """Take what belongs to this body from the start of `data`; returns how many bytes that was."""
@@ -87,36 +88,6 @@ def record(hop: Hop, body: Body | None, trusted: Sequence[Network]) -> Record:
         kept,
         sha256,
     )
-
-
-def request_uuid(request_id: str, msec: str) -> str:
-    """The UUIDv7 (RFC 9562, section 5.7) of a stamp: its milliseconds and 74 of the random bits of `request_id`."""
-    return f"{_time(msec)}-7{request_id[:3]}-{_VARIANT[request_id[3]]}{request_id[4:7]}-{request_id[7:19]}"
-
-
-@lru_cache(64)
-def _time(msec: str) -> str:
-    """The first 48 bits of a UUIDv7, as it is written."""
-    digits = f"{int(msec[:-4] + msec[-3:]):012x}"
-    return f"{digits[:8]}-{digits[8:]}"
-
-
-def unix_ms(request_uuid: str) -> int:
-    """The milliseconds since 1970 in a UUIDv7."""
-    return int(request_uuid[:8] + request_uuid[9:13], 16)
-
-
-def utc(request_uuid: str, between: str = "T") -> str:
-    """The time in a UUIDv7 as RFC 3339 has it, with `between` its day and its clock."""
-    second, ms = divmod(unix_ms(request_uuid), 1000)
-    day, clock = _day_and_clock(second)
-    return f"{day}{between}{clock}.{ms:03}Z"
-
-
-@lru_cache(64)
-def _day_and_clock(second: int) -> tuple[str, str]:
-    year, month, day, hours, minutes, seconds, *_ = time.gmtime(second)
-    return f"{year:04}-{month:02}-{day:02}", f"{hours:02}:{minutes:02}:{seconds:02}"
 
 
 def request_line(line: str) -> tuple[str, str, str]:

@@ -1,7 +1,8 @@
 """Group commit: many requests, one COMMIT.
 
-Rule: nobody is told "recorded" before the COMMIT that holds their row has returned. If it fails, or we never learn how
-it ended, everyone in that batch is told NotRecorded; their rows may be there, but we never said so.
+Rule: nobody is told "recorded" before the COMMIT that holds their row has returned, the database's or the spool's. If
+it fails, or we never learn how it ended, everyone in that batch is told NotRecorded; their rows may be there, but we
+never said so.
 
 One flush is in flight, what arrives meanwhile is the next batch. A lone request is flushed at once; after a batch that
 shows a crowd, the next one waits a little for company, since most of what a flush costs does not depend on its rows.
@@ -35,39 +36,44 @@ class Entry(Protocol):
 
 
 E = TypeVar("E", bound=Entry)
-Seen = TypeVar("Seen")
+Written = TypeVar("Written")
 
 
-class Journal(Generic[E, Seen]):
+class Journal(Generic[E, Written]):
     """Takes entries, writes them in batches, and settles each batch as a whole.
 
-    `write` commits a batch and returns what it saw of others, or raises NotRecorded; then `committed` or `refused` is
-    called once with the batch. The queue is bounded by rows and by bytes.
+    `write` commits a batch and returns how, or raises NotRecorded; then `recorded` or `refused` is called once with the
+    batch. The queue is bounded by rows and by bytes.
     """
 
     def __init__(
         self,
-        write: Callable[[Sequence[E]], Awaitable[Seen]],
-        committed: Callable[[Sequence[E], Seen], None],
+        write: Callable[[Sequence[E]], Awaitable[Written]],
+        recorded: Callable[[Sequence[E], Written], None],
         refused: Callable[[Sequence[E], NotRecorded], None],
     ) -> None:
         self._write = write
-        self._committed = committed
+        self._recorded = recorded
         self._refused = refused
         self._queue: deque[E] = deque()
-        self._bytes = 0
+        self.bytes = 0  # of what is queued
         self._arrived = asyncio.Event()
         self._closing = False
+
+    @property
+    def rows(self) -> int:
+        """How many are queued."""
+        return len(self._queue)
 
     def submit(self, entry: E) -> None:
         """Put an entry into the next batch; raises NotRecorded at once when the queue is full or closed."""
         if self._closing:
             raise NotRecorded("this replica is stopping")
         size = _size(entry)
-        if len(self._queue) >= QUEUE_ROWS or (self._queue and self._bytes + size > QUEUE_BYTES):
+        if len(self._queue) >= QUEUE_ROWS or (self._queue and self.bytes + size > QUEUE_BYTES):
             raise NotRecorded("this replica has more to write than it can hold")
         self._queue.append(entry)
-        self._bytes += size
+        self.bytes += size
         self._arrived.set()
 
     async def run(self) -> None:
@@ -88,14 +94,14 @@ class Journal(Generic[E, Seen]):
 
     async def _flush(self, batch: Sequence[E]) -> None:
         try:
-            seen = await self._write(batch)
+            written = await self._write(batch)
         except NotRecorded as error:
             self._refused(batch, error)
         except Exception:  # a mistake of ours must not end the replica: the load balancer would try it on them all
             traceback.print_exc()
             self._refused(batch, NotRecorded("this replica failed at it"))
         else:
-            self._committed(batch, seen)
+            self._recorded(batch, written)
 
     def _take(self) -> Sequence[E]:
         """The oldest entries, up to the bounds of a batch; at least one."""
@@ -104,7 +110,7 @@ class Journal(Generic[E, Seen]):
         while self._queue and len(batch) < BATCH_ROWS and total + _size(self._queue[0]) <= BATCH_BYTES:
             batch.append(self._queue.popleft())
             total += _size(batch[-1])
-        self._bytes -= total
+        self.bytes -= total
         return batch
 
 

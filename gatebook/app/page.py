@@ -16,13 +16,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from gatebook.app.capture import Record, utc
+from gatebook.app.capture import Record
+from gatebook.identity import utc
 
 ROWS = 25
 SHOWN = 120
 HUES = 8
 
-_MARKS = ["origin", "spread", "replica", "id", "own", "others"]
+_MARKS = ["notice", "origin", "spread", "replica", "id", "own", "others"]
 # Strings are matched first, and so kept. A script keeps its line ends: they end statements.
 _BLANKS = {
     ".html": re.compile(r"""(?<==)"([\w-]+)"|(?<=>)()\n(?=<)"""),
@@ -79,12 +80,15 @@ class Page:
         names = sorted(cells, key=lambda name: (len(name), name))
         return "".join(_lane(name, cells[name]) for name in names).encode()
 
-    def compose(self, seen: Seen, own: bytes, others: bytes, spread: bytes, origin: str) -> bytes:
-        """The whole document for whoever sent `seen`: their row, then `others` (24 rows, joined); `origin` for curl."""
+    def compose(self, seen: Seen, own: bytes, others: bytes, spread: bytes, origin: str, notice: bytes = b"") -> bytes:
+        """The whole document for whoever sent `seen`: their row, then `others` (24 rows, joined); `origin` for curl.
+
+        `notice` is HTML to stand above all.
+        """
         p = self._parts
-        replica, id = _word(seen.replica).encode(), seen.id.encode()
+        here, replica, id = html.escape(origin).encode(), _word(seen.replica).encode(), seen.id.encode()
         return b"".join(
-            (p[0], html.escape(origin).encode(), p[1], spread, p[2], replica, p[3], id, p[4], own, p[5], others, p[6])
+            (p[0], notice, p[1], here, p[2], spread, p[3], replica, p[4], id, p[5], own, p[6], others, p[7])
         )
 
 

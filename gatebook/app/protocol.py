@@ -1,12 +1,14 @@
 """One connection from the load balancer: bytes in, exchanges out, answers back in order.
 
 Rule: an answer belongs to the request that it was made for. The next request on a connection is looked at only once
-the one before it is answered (nginx never sends it earlier).
+the one before it is answered (nginx never sends it earlier). A body is read only once there is room for all of it; one
+that has waited for room in vain is read past, since nginx takes an answer before its end for a broken connection.
 """
 
 import asyncio
 from typing import Protocol, cast
 
+from gatebook.app.budget import Budget, Waiting
 from gatebook.app.capture import Body
 from gatebook.app.hop import Hop, NotFromTheLoadBalancer, split
 
@@ -34,11 +36,15 @@ class Application(Protocol):
     """Who takes the exchanges."""
 
     body_limit: int
+    budget: Budget
     draining: bool
     connections: "set[Connection]"
 
     def received(self, exchange: Exchange) -> None:
         """A request is complete; answer it later."""
+
+    def had_no_room(self, exchange: Exchange) -> None:
+        """There was no room for a request's body, which was dropped; answer it."""
 
     def probed(self, target: str) -> tuple[str, bytes]:
         """Somebody asks the replica itself; returns the answer's head and body."""
@@ -56,6 +62,8 @@ class Connection(asyncio.Protocol):
         self._body: Body | None = None
         self._waiting = False
         self._lost = False
+        self._held = 0  # bytes of the budget
+        self._wants_room: Waiting | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -64,6 +72,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self._application.connections.discard(self)
+        if self._wants_room:
+            self._wants_room.cancel()
+        if not self._waiting:
+            self._give_back()
 
     def data_received(self, data: bytes) -> None:
         if self._body and not self._waiting and not self._buffer:
@@ -77,6 +89,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def answer(self, head: str, body: bytes, is_head: bool) -> None:
+        self._give_back()
         if self._lost:
             return  # the load balancer gave up and asks elsewhere, with the same id
         closing = self._application.draining
@@ -93,7 +106,7 @@ class Connection(asyncio.Protocol):
         if self._waiting:
             return
         hop = self._hop = self._hop or self._read_head()
-        if hop is None:
+        if hop is None or self._wants_room:
             return
         if self._body and not self._body.complete:
             if self._buffer:
@@ -101,7 +114,11 @@ class Connection(asyncio.Protocol):
             if not self._body.complete:
                 return
         self._waiting = True
-        self._application.received(Exchange(self, hop, self._body))
+        exchange = Exchange(self, hop, self._body)
+        if self._body and not self._held:
+            self._application.had_no_room(exchange)
+        else:
+            self._application.received(exchange)
 
     def _read_head(self) -> Hop | None:
         end = self._buffer.find(b"\r\n\r\n")
@@ -117,8 +134,32 @@ class Connection(asyncio.Protocol):
             self._answer_stranger(head)
             return None
         if hop.body_length:
-            self._body = Body(hop.body_length, self._application.body_limit)
+            self._make_room(hop.body_length)
         return hop
+
+    def _make_room(self, length: int) -> None:
+        """Begin a body, at once or when there is room for what is kept of it."""
+        size = min(length, self._application.body_limit)
+
+        def begin(granted: bool) -> None:
+            self._held = size if granted else 0
+            self._body = Body(length, size if granted else 0)
+
+        def begin_late(granted: bool) -> None:
+            self._wants_room = None
+            begin(granted)
+            self._transport.resume_reading()
+            self._advance()
+
+        if self._application.budget.take(size):
+            return begin(True)
+        self._transport.pause_reading()
+        self._wants_room = self._application.budget.wait(size, begin_late)
+
+    def _give_back(self) -> None:
+        if self._held:
+            held, self._held = self._held, 0
+            self._application.budget.give(held)
 
     def _answer_stranger(self, head: bytes) -> None:
         words = head.split(b" ", 2)

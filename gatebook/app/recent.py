@@ -26,19 +26,19 @@ class Recent:
         self._newest = [merged[id] for id in sorted(merged, reverse=True)[:ROWS]]
         self._rendered = False
 
-    def html(self, own: Seen, origin: str) -> bytes:
+    def html(self, own: Seen, origin: str, notice: bytes = b"") -> bytes:
         """The page for whoever sent `own`: their request, then the 24 newest others."""
         if not self._rendered:
             self._render()
         row = self._rows.get(own.id)
         if row:
             others = b"".join([other for other in self._rows.values() if other is not row])
-            return self._page.compose(own, row, others, self._spread, origin)
+            return self._page.compose(own, row, others, self._spread, origin, notice)
         if not self._beside:
             others = b"".join(list(self._rows.values())[: ROWS - 1])
             replicas = [*(seen.replica for seen in self._newest[: ROWS - 1]), own.replica]
             self._beside = others, self._page.spread(replicas)
-        return self._page.compose(own, self._page.row(own), *self._beside, origin)
+        return self._page.compose(own, self._page.row(own), *self._beside, origin, notice)
 
     def _render(self) -> None:
         self._rows = {row.id: self._rows.get(row.id) or self._page.row(row) for row in self._newest}

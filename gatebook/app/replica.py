@@ -1,7 +1,8 @@
 """One replica: takes what the load balancer sends, has it written down, answers.
 
-Shutdown, in order: answer what still comes with `Connection: close` for a while, so that the load balancer looks
-elsewhere; close the listener; finish what was taken; close the database.
+Start: with the database, or after a short wait without it. Shutdown, in order: answer what still comes with
+`Connection: close` for a while, so that the load balancer looks elsewhere; close the listener; finish what was taken;
+close the database and leave the spool.
 """
 
 import asyncio
@@ -14,12 +15,17 @@ from functools import lru_cache
 
 from gatebook import listen, operating_system
 from gatebook.app import answers, capture
+from gatebook.app.budget import Budget
+from gatebook.app.drain import Drain
 from gatebook.app.journal import Journal, NotRecorded
-from gatebook.app.page import Page, Seen, seen
+from gatebook.app.metrics import Metrics, State
+from gatebook.app.page import Page, seen
 from gatebook.app.protocol import Connection, Exchange
 from gatebook.app.recent import Recent
+from gatebook.app.recorder import ANSWER_WITHIN_S, Durability, Recorder, Written
 from gatebook.app.writer import Writer
 from gatebook.settings import Address, Settings
+from gatebook.spool import Spool
 
 DRAIN_S = 2.0  # answers with `Connection: close` before the listener goes
 LINGER_S = 1.5  # then a TCP address still refuses at once, where a vanished one would time out
@@ -28,18 +34,23 @@ _KEEP_HOUSE_EVERY_S = 3600.0
 _KEEP_HOUSE_AGAIN_S = 60.0
 _RETURN_MEMORY_EVERY_S = 5.0
 
+_AWAY = (
+    b"<p role=alert><strong>The database is away.</strong> Your request is safe in this host's spool, and moves into "
+    b"the database when it is back. Until then you see here what this replica has seen."
+)
 _ROOT = re.compile(r"(?:/|[a-z][a-z0-9+.-]*://[^/?]*/?)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")
 
 
 class Entry:
-    """An exchange, what is recorded of it, and whether it is answered with the page."""
+    """An exchange, what is recorded of it, when it was complete, and whether it is answered with the page."""
 
-    __slots__ = ("exchange", "record", "shows_page")
+    __slots__ = ("arrived", "exchange", "record", "shows_page")
 
-    def __init__(self, exchange: Exchange, record: capture.Record) -> None:
+    def __init__(self, exchange: Exchange, record: capture.Record, arrived: float) -> None:
         self.exchange = exchange
         self.record = record
+        self.arrived = arrived
         self.shows_page = is_page(record)
 
 
@@ -51,35 +62,49 @@ class Replica:
         self._trusted = settings.trusted_proxies
         self._page = Page()
         self._recent = Recent(self._page)
-        self._writer = Writer(settings)
-        self._journal = Journal(self._write, self._committed, self._refused)
+        self._metrics = Metrics(settings.replica, self._state)
+        self._writer = Writer(settings, self._metrics.deduplicated)
+        self._spool = Spool(settings.spool, settings.spool_limit)
+        self._recorder = Recorder(settings.replica, self._writer, self._spool, self._metrics)
+        self._journal = Journal(self._write, self._recorded, self._refused)
         self.body_limit = settings.body_limit
+        self.budget = Budget()
         self.draining = False
         self.connections: set[Connection] = set()
 
     def received(self, exchange: Exchange) -> None:
         try:
-            entry = Entry(exchange, capture.record(exchange.hop, exchange.body, self._trusted))
-            self._journal.submit(entry)
+            record = capture.record(exchange.hop, exchange.body, self._trusted)
+            self._journal.submit(Entry(exchange, record, asyncio.get_running_loop().time()))
         except NotRecorded as error:
-            exchange.answer(*answers.refusal(str(error)))
+            self._refuse(exchange, str(error))
         except Exception:  # a mistake of ours is this request's alone, and final: no other replica would do better
             traceback.print_exc()
-            exchange.answer(*answers.refusal("this replica failed at it"))
+            self._refuse(exchange, "this replica failed at it")
+
+    def had_no_room(self, exchange: Exchange) -> None:
+        self._refuse(exchange, "this replica has more bodies to write than it can hold")
 
     def probed(self, target: str) -> tuple[str, bytes]:
         match target:
             case "/_/health/live":
                 return answers.health(True, "live")
             case "/_/health/ready":
-                ready = self._writer.ready and not self.draining
-                return answers.health(
-                    ready, "ready" if ready else "stopping" if self.draining else "the database is away"
-                )
+                return answers.health(self._recorder.ready and not self.draining, self._health())
+            case "/_/metrics":
+                return answers.metrics(self._metrics.text())
         return answers.not_for_you()
+
+    def _health(self) -> str:
+        """The words for it."""
+        if self.draining:
+            return "stopping"
+        state = "ready" if self._recorder.ready else "the spool takes nothing"
+        return state if self._recorder.database_up else f"{state}, the database is away"
 
     async def run(self, address: Address) -> None:
         """Serve on `address` until SIGTERM or SIGINT. Raises UserError when it cannot start."""
+        self._spool.prepare()
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -91,8 +116,10 @@ class Replica:
             starting.cancel()  # told to stop before the database was there
             return
         starting.result()  # raises what kept it from starting
+        self._recorder.database_up = self._writer.ready
         writing = asyncio.create_task(self._journal.run())
-        housekeeping = [asyncio.create_task(self._keep_house()), asyncio.create_task(_return_memory())]
+        drain = Drain(self._recorder, self._writer, self._spool, self._metrics)
+        background = [asyncio.create_task(work) for work in (self._keep_house(), _return_memory(), drain.run())]
         server = await loop.create_server(lambda: Connection(self), sock=listen.bind(address), backlog=listen.BACKLOG)
         print(f"{self._name} records, listening on {address}", file=sys.stderr, flush=True)
         await asyncio.wait([stopping, writing], return_when=asyncio.FIRST_COMPLETED)
@@ -100,9 +127,11 @@ class Replica:
             await self._drain(server, lingers=not address.path)
             self._journal.close()
         await asyncio.wait_for(writing, _FINISH_S)
-        for task in housekeeping:
+        for task in background:
             task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         await self._writer.close()
+        self._recorder.close()
 
     async def _drain(self, server: asyncio.Server, lingers: bool) -> None:
         self.draining = True
@@ -121,30 +150,41 @@ class Replica:
         while self.connections and loop.time() < deadline:  # noqa: ASYNC110  # not worth an event per connection
             await asyncio.sleep(0.02)
 
-    async def _write(self, batch: Sequence[Entry]) -> list[Seen]:
+    async def _write(self, batch: Sequence[Entry]) -> Written:
         shows_page = any(entry.shows_page for entry in batch)
-        return await self._writer.write([entry.record for entry in batch], shows_page)
+        deadline = batch[0].arrived + ANSWER_WITHIN_S
+        return await self._recorder.write([entry.record for entry in batch], shows_page, deadline)
 
-    def _committed(self, batch: Sequence[Entry], newest: list[Seen]) -> None:
-        self._recent.learn(newest)
+    def _recorded(self, batch: Sequence[Entry], written: Written) -> None:
+        self._recent.learn(written.seen)
         for entry in batch:
-            entry.exchange.answer(*self._acknowledgement(entry))
+            entry.exchange.answer(*self._acknowledgement(entry, written.durability))
 
-    def _acknowledgement(self, entry: Entry) -> tuple[str, bytes]:
+    def _acknowledgement(self, entry: Entry, durability: Durability) -> tuple[str, bytes]:
         record = entry.record
+        spool = self._recorder.spool_identity if durability == "spooled" else ""
         if entry.shows_page:
             try:
                 own = seen(record, self._name)
-                html = self._recent.html(own, origin(record.scheme, _host(entry.exchange.hop.headers)))
-                recorded = answers.recorded_as(record.id, self._name, "committed")
+                here = origin(record.scheme, _host(entry.exchange.hop.headers))
+                html = self._recent.html(own, here, _AWAY if spool else b"")
+                recorded = answers.recorded_as(record.id, self._name, durability, spool)
                 return answers.page(html, self._page.content_security_policy, recorded)
             except Exception:  # what we fail to show is recorded all the same
                 traceback.print_exc()
-        return answers.receipt(record.status, record.id, self._name, "committed")
+        return answers.receipt(record.status, record.id, self._name, durability, spool)
 
     def _refused(self, batch: Sequence[Entry], error: NotRecorded) -> None:
         for entry in batch:
-            entry.exchange.answer(*answers.refusal(str(error)))
+            self._refuse(entry.exchange, str(error))
+
+    def _refuse(self, exchange: Exchange, why: str) -> None:
+        self._metrics.refused(1)
+        exchange.answer(*answers.refusal(why))
+
+    def _state(self) -> State:
+        queued, spool = self._journal, self._spool
+        return State(queued.rows, queued.bytes, self.budget.used, spool.rows, spool.bytes, self._recorder.database_up)
 
     async def _keep_house(self) -> None:
         while True:

@@ -1,15 +1,14 @@
 """The replica's one connection to the database: writes batches, comes back by itself.
 
 Rules: `write` returns only after COMMIT. When the connection is lost in the middle, the batch is written again on a new
-one while the deadline allows: its ids make that harmless. Once a deadline has passed in vain the database counts as
-away, and everything is refused at once until a connection stands again. That is looked for from the moment that the old
+one while the deadline allows: its ids make that harmless. A new connection is looked for from the moment that the old
 one is lost, whether or not there is anything to write.
 """
 
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 import asyncpg
@@ -18,22 +17,25 @@ import orjson
 from gatebook.app.capture import Record
 from gatebook.app.journal import NotRecorded
 from gatebook.app.page import ROWS, SHOWN, Seen, seen
-from gatebook.db.connect import AWAY, Connection, connect, connect_once, login
+from gatebook.db.connect import AWAY, Connection, Unreachable, connect, connect_once, login
 from gatebook.db.queries import QUERIES
 from gatebook.errors import UserError
 from gatebook.settings import Settings
 
-FLUSH_DEADLINE_S = 4.0  # shorter than the load balancer's proxy_read_timeout, so that we answer, not it
+_START_WAIT_S = 3.0  # for the database, before we go on without it
 _RECONNECT_WAIT_S = 0.1
 _RECONNECT_TIMEOUT_S = 15.0
 _SAY_SO_EVERY_S = 5.0
+_KEEP_HOUSE_WITHIN_S = 60.0
 
 _LATE_BATCHES = 100  # how many may have been written since the last read, for it to be short
 _BATCHES_LAST_S = 3600.0  # and how long ago that may be: far less than the day after which batches are pruned
 
+_NEVER = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)  # the last is asyncpg's own
 _LOST = (
     *AWAY,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a server that says goodbye while we begin to ask confuses asyncpg
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )
@@ -45,18 +47,23 @@ _CONNECTION = {"application_name": "gatebook replica", "jit": "off", "plan_cache
 _NO_RECORDS: list[tuple[object, ...]] = [() for _ in Record._fields]
 
 
-class Writer:
-    """Writes batches as gatebook_capture. One write at a time."""
+class Unwritable(NotRecorded):
+    """The database will never take some row of the batch, however often it is asked."""
 
-    def __init__(self, settings: Settings) -> None:
+
+class Writer:
+    """Writes batches as gatebook_capture, one after the other. `met_again` is told how many rows were there already."""
+
+    def __init__(self, settings: Settings, met_again: Callable[[int], object] = lambda rows: None) -> None:
         self._settings = settings
+        self._met_again = met_again
+        self._turn = asyncio.Lock()
         self._connection: Connection | None = None
         self._flush: asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]
         self._snapshot: str  # of the last read of batches: what it did not see is still to be read
         self._read_at: float  # when that was, in Unix time
         self._noted = ""  # what our last batch said of its newest: no news to us
         self._missed: list[Seen] = []  # the newest rows when the connection was made
-        self._away = False
         self._reconnecting: asyncio.Task[None] | None = None
 
     @property
@@ -65,45 +72,57 @@ class Writer:
         return self._connection is not None
 
     async def start(self) -> None:
-        """Connect, migrating first if that is due. Raises UserError."""
-        await self._use(await connect(self._settings, "capture"))
+        """Connect, migrating first if that is due. Raises UserError, but not for a database that is only away.
 
-    async def write(self, records: Sequence[Record], wants_others: bool) -> list[Seen]:
-        """Commit `records` in one transaction.
+        That one is waited for a little, and then in the background.
+        """
+        try:
+            await self._use(await connect(self._settings, "capture", _START_WAIT_S))
+        except (Unreachable, *AWAY) as error:
+            _say(f"the database is away: {error.what if isinstance(error, Unreachable) else error}")
+            self._drop("")
+
+    async def write(
+        self, records: Sequence[Record], wants_others: bool, deadline: float, replica: str = ""
+    ) -> list[Seen]:
+        """Commit `records` in one transaction, by `deadline` (the event loop's time); `replica` took them, else we did.
 
         Returns the newest of them, and with `wants_others` what was committed elsewhere since it was last wanted: all
         that can be among the ROWS newest. Raises NotRecorded when that failed or its outcome is unknown.
         """
-        if self._away:
-            raise NotRecorded("the database is away")
         # In one order, so that two replicas with the same retried ids do not wait for each other.
         records = sorted(records, key=itemgetter(0))
         try:
-            async with asyncio.timeout(FLUSH_DEADLINE_S):
+            async with asyncio.timeout_at(deadline), self._turn:
+                met_again = False
                 while True:
                     try:
-                        return await self._write(records, wants_others)
+                        if met_again:
+                            records, met_again = await self._not_there_yet(records), False
+                        return await self._write(records, wants_others, replica or self._settings.replica)
                     except asyncpg.UniqueViolationError:
-                        records = await self._not_there_yet(records)
+                        met_again = True
                     except asyncpg.TransactionRollbackError:
                         pass  # PostgreSQL says: try again
+                    except _NEVER as error:
+                        raise Unwritable(f"the database will not take it: {_first_line(error)}") from None
                     except _LOST as error:
                         await asyncio.shield(self._drop(str(error) or type(error).__name__))
         except TimeoutError:
-            self._away = True
-            self._drop(f"no answer within {FLUSH_DEADLINE_S:g} s")
+            self._drop("it did not answer in time")
             raise NotRecorded("the database does not answer; it may have written this all the same") from None
         except asyncpg.PostgresError as error:
-            _say(f"the database refused a batch of {len(records)}: {type(error).__name__}: {error}")
+            _say(f"the database refused a batch of {len(records)}: {_first_line(error)}")
             raise NotRecorded("the database refused to write") from None
 
     async def keep_house(self) -> None:
         """Have partitions made ahead and old batches pruned, on a connection of its own."""
-        connection = await asyncpg.connect(**login(self._settings, "capture"))
-        try:
-            await connection.execute(QUERIES["keep_house"])
-        finally:
-            await connection.close()
+        async with asyncio.timeout(_KEEP_HOUSE_WITHIN_S):
+            connection = await asyncpg.connect(**login(self._settings, "capture"))
+            try:
+                await connection.execute(QUERIES["keep_house"])
+            finally:
+                await connection.close()
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -112,15 +131,15 @@ class Writer:
         if connection and not connection.is_closed():
             await connection.close(timeout=1)
 
-    async def _write(self, records: Sequence[Record], wants_others: bool) -> list[Seen]:
+    async def _write(self, records: Sequence[Record], wants_others: bool, replica: str) -> list[Seen]:
         connection = self._connection
         if connection is None:
             raise asyncpg.InterfaceError("there is no connection")
-        own = [seen(record, self._settings.replica) for record in records[-ROWS:]]
+        own = [seen(record, replica) for record in records[-ROWS:]]
         noted = orjson.dumps(list(map(tuple, own))).decode()
         columns = list(zip(*records, strict=True)) or _NO_RECORDS
         limit = _LATE_BATCHES if wants_others else 0
-        [row] = await self._flush.fetch(*columns, self._settings.replica, noted, self._snapshot, limit)
+        [row] = await self._flush.fetch(*columns, replica, noted, self._snapshot, limit)
         others = await self._news(connection, row) if wants_others else []
         self._noted = noted
         return own + others
@@ -139,7 +158,9 @@ class Writer:
         if self._connection is None:
             raise asyncpg.ConnectionDoesNotExistError("there is no connection")
         there = {row[0] for row in await self._connection.fetch(QUERIES["recorded"], [row.id for row in records])}
-        return [record for id, record in {record.id: record for record in records}.items() if id not in there]
+        missing = [record for id, record in {record.id: record for record in records}.items() if id not in there]
+        self._met_again(len(records) - len(missing))
+        return missing
 
     def _drop(self, why: str) -> asyncio.Task[None]:
         """Forget the connection, whose state nobody knows, and start to look for a new one."""
@@ -179,7 +200,6 @@ class Writer:
             connection.terminate()
             raise
         self._connection = connection
-        self._away = False
 
     def _lost(self, connection: object) -> None:
         if connection is self._connection:
@@ -189,6 +209,11 @@ class Writer:
 async def _latest(connection: Connection) -> list[Seen]:
     """The newest rows of all, from the table itself."""
     return [Seen(*row) for row in await connection.fetch(QUERIES["latest"], ROWS, SHOWN + 1)]
+
+
+def _first_line(error: Exception) -> str:
+    """Without PostgreSQL's DETAIL, which repeats the row."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def _say(what: str) -> None:

@@ -10,7 +10,7 @@ import click
 from gatebook import __version__
 from gatebook.errors import exit_politely
 
-COMMANDS = ("up", "down", "ps", "scale", "restart", "logs", "psql")
+COMMANDS = ("up", "down", "ps", "scale", "restart", "logs", "psql", "audit")
 
 
 class _Lazy(click.Group):

@@ -45,19 +45,23 @@ def role_password(secret: str, role: str) -> str:
     return hmac.new(secret.encode(), role.encode(), hashlib.sha256).hexdigest()
 
 
-async def connect(settings: Settings, role: Role) -> Connection:
-    """A connection as `role` to a database that is up to date; waits for one up to `start_timeout_s`.
+class Unreachable(UserError):
+    """No database has answered in time; it may still come."""
 
-    Raises UserError when the database cannot be reached in that time, or will not have us.
+
+async def connect(settings: Settings, role: Role, longest_s: float) -> Connection:
+    """A connection as `role` to a database that is up to date; waits for one up to `longest_s`.
+
+    Raises Unreachable when the database cannot be reached in that time, and UserError when it will not have us.
     """
-    deadline = time.monotonic() + settings.start_timeout_s
+    deadline = time.monotonic() + longest_s
     told = time.monotonic()
     while True:
         try:
             return await connect_once(settings, role)
         except AWAY as error:
             if time.monotonic() > deadline:
-                raise _unreachable(settings, error) from None
+                raise _unreachable(settings, longest_s, error) from None
             if time.monotonic() - told > _SAY_SO_EVERY_S:
                 told = time.monotonic()
                 print(f"waiting for the database at {_where(settings)}: {_reason(error)}", file=sys.stderr, flush=True)
@@ -135,8 +139,8 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _unreachable(settings: Settings, error: BaseException) -> UserError:
-    return UserError(
-        f"no database answered at {_where(settings)} within {settings.start_timeout_s} s: {_reason(error)}",
+def _unreachable(settings: Settings, longest_s: float, error: BaseException) -> Unreachable:
+    return Unreachable(
+        f"no database answered at {_where(settings)} within {longest_s:g} s: {_reason(error)}",
         "check that PostgreSQL runs there, POSTGRES_HOST and POSTGRES_PORT; GATEBOOK_START_TIMEOUT waits longer",
     )

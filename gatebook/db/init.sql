@@ -46,6 +46,11 @@ ALTER TABLE batches
     ALTER COLUMN newest SET STORAGE EXTERNAL,
     SET (toast_tuple_target = 8160);
 
+-- Every day that ever had a partition of its own: what is not there any more was dropped, and not lost.
+CREATE TABLE days (
+    day date PRIMARY KEY
+);
+
 -- The smallest UUIDv7 of a point in time: time filters and partition bounds are ranges of ids.
 CREATE FUNCTION id_floor(at timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -74,6 +79,7 @@ BEGIN
         low, high, kept, partition, kept, kept
     );
     EXECUTE format('ALTER TABLE requests ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', partition, low, high);
+    INSERT INTO days VALUES (day) ON CONFLICT DO NOTHING;
 END
 $$;
 
@@ -109,10 +115,11 @@ $$;
 
 REVOKE EXECUTE ON FUNCTION make_day(date), keep_house() FROM PUBLIC;
 GRANT SELECT ON migrations, requests, batches TO gatebook_capture, gatebook_viewer;
+GRANT SELECT ON days TO gatebook_viewer;
 GRANT INSERT ON requests, batches TO gatebook_capture;
 GRANT EXECUTE ON FUNCTION keep_house() TO gatebook_capture;
 
 SELECT keep_house();
-INSERT INTO migrations (name) VALUES ('0001_pre_first_release'), ('0002_pre_newest_of_a_batch');
+INSERT INTO migrations (name) VALUES ('0001_pre_first_release'), ('0002_pre_newest_of_a_batch'), ('0003_pre_days');
 
 COMMIT;

@@ -4,11 +4,14 @@
 #   start.sh            run nginx in the foreground
 #   start.sh print      only print its configuration
 #   start.sh healthy    the health check: nginx answers and reaches the viewer
+#   start.sh tidy PID   keep the access log of the nginx PID within its limit, until that has ended
 #
-# gatebook/lb/config.py fills in the same template for the local stack; a test holds the two against each other.
+# gatebook/lb/config.py fills in the same template for the local stack, gatebook/stack/access_log.py keeps its access log
+# in the same way; tests hold them against each other.
 set -eu
 
-export STATE=/tmp LISTEN=8080 ACCESS_LOG=/dev/stdout USER=
+export STATE="${STATE:-/tmp}" LISTEN=8080 ACCESS_LOG="${GATEBOOK_ACCESS_LOG:-/var/log/gatebook/access.log}" USER=
+TIDY_EVERY_S=2
 
 fail() {
     printf 'Error: %s\nTry:   %s\n' "$1" "$2" >&2
@@ -92,12 +95,77 @@ healthy() {
     fi
 }
 
+# check_log: nginx can write its log; a name that its configuration cannot hold as it is is refused
+check_log() {
+    printf '%s' "$ACCESS_LOG" | grep -Eq '^/[A-Za-z0-9_./@%+-]+$' ||
+        fail "GATEBOOK_ACCESS_LOG is '$ACCESS_LOG': expected a plain path such as /var/log/gatebook/access.log" \
+            "set GATEBOOK_ACCESS_LOG to the path of a file"
+    (: >>"$ACCESS_LOG") 2>/dev/null || fail "the access log $ACCESS_LOG cannot be written" \
+        "mount a volume for it that user $(id -u) may write in, or set GATEBOOK_ACCESS_LOG=/dev/stdout"
+}
+
+# size FILE...: all together in bytes; those that are not there have none
+size() {
+    sum=0
+    for each in $(stat -c %s "$@" 2>/dev/null); do sum=$((sum + each)); done
+    echo "$sum"
+}
+
+# pieces: what was put away of the access log as access.log.NUMBER, oldest first; the numbers are all equally long
+pieces() {
+    for piece in "$ACCESS_LOG".*; do
+        case ${piece#"$ACCESS_LOG".} in '' | *[!0-9]*) ;; *) echo "$piece" ;; esac
+    done
+}
+
+# rotate PID LIMIT: put the log away if it is a sixteenth of LIMIT bytes, and have nginx open it again. Nothing is lost:
+# nginx goes on writing into the renamed file until it hears of it.
+rotate() {
+    most=$(($2 / 16))
+    [ "$most" -ge 1048576 ] || most=1048576
+    [ "$(size "$ACCESS_LOG")" -gt "$most" ] || return 0
+    now=$(date +%s)
+    newest=$(pieces | tail -n 1)
+    newest=${newest##*.}
+    [ "${newest:-0}" -lt "$now" ] || now=$((newest + 1))
+    mv "$ACCESS_LOG" "$ACCESS_LOG.$now" && kill -USR1 "$1"
+}
+
+# prune LIMIT: delete the oldest pieces while there are more than LIMIT bytes of the log
+prune() {
+    # shellcheck disable=SC2046  # one file a word; check_log saw to the names
+    total=$(size "$ACCESS_LOG" $(pieces))
+    for piece in $(pieces); do
+        [ "$total" -gt "$1" ] || return 0
+        total=$((total - $(size "$piece")))
+        rm -f "$piece"
+    done
+}
+
+# tidy PID: until nginx has ended; not before its pid file is there, since until then a signal would kill it. Whatever
+# goes wrong, such as a full disk, may pass.
+tidy() {
+    limit=$(bytes GATEBOOK_ACCESS_LOG_LIMIT 1GiB)
+    while kill -0 "$1" 2>/dev/null; do
+        sleep "$TIDY_EVERY_S"
+        if [ "$(cat "$STATE/nginx.pid" 2>/dev/null)" = "$1" ] && [ -f "$ACCESS_LOG" ] && [ ! -L "$ACCESS_LOG" ]; then
+            rotate "$1" "$limit" || :
+            prune "$limit" || :
+        fi
+    done
+}
+
 case ${1:-run} in
     print) configuration ;;
     healthy) healthy ;;
+    tidy) tidy "$2" ;;
     run)
         configuration >"$STATE/nginx.conf"
+        bytes GATEBOOK_ACCESS_LOG_LIMIT 1GiB >/dev/null
+        check_log
+        rm -f "$STATE/nginx.pid"
+        sh "$0" tidy $$ & # a child of nginx's, once this shell has become nginx; it ends with the container
         exec nginx -e stderr -c "$STATE/nginx.conf" -g 'daemon off;'
         ;;
-    *) fail "unknown word '$1'" "start.sh [run|print|healthy]" ;;
+    *) fail "unknown word '$1'" "start.sh [run|print|healthy|tidy PID]" ;;
 esac

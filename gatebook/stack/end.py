@@ -1,11 +1,13 @@
 """`gatebook down`: have the runner stop, and forget the data if that is asked for."""
 
+import sqlite3
 import time
 
+from gatebook import spool
 from gatebook.errors import UserError
 from gatebook.stack import control, leftovers
 from gatebook.stack.folder import Folder
-from gatebook.stack.steps import Steps, show
+from gatebook.stack.steps import Say, Steps, show
 
 _RUNNER_ENDS_S = 10.0
 _POLL_S = 0.02
@@ -33,4 +35,19 @@ def down(folder: Folder, volumes: bool) -> None:
     if volumes:
         folder.forget()
         steps("data", "deleted")
+    else:
+        say_what_waits(folder, steps)
     folder.unlock()
+
+
+def say_what_waits(folder: Folder, say: Say) -> None:
+    """What was recorded while the database was away, and is not in it yet."""
+    try:
+        rows = spool.depth(folder.spool).rows
+    except (OSError, sqlite3.Error) as error:
+        return say("spool", f"cannot be read: {error}")
+    if rows:
+        say(
+            "spool",
+            "1 request waits there for the next up" if rows == 1 else f"{rows} requests wait there for the next up",
+        )

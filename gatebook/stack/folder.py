@@ -41,6 +41,8 @@ class Folder:
         self.pgdata = self.postgres / "data"
         self.nginx = root / "nginx"
         self.logs = root / "logs"
+        self.access_log = self.log("access")
+        self.spool = root / "spool"
         self.binaries = root / "binaries"
         self.run = root / "run"
         if len(os.fsencode(self.run)) > _LONGEST_RUN or not _PLAIN.fullmatch(str(self.run)):
@@ -97,7 +99,7 @@ class Folder:
         """Make what belongs in the folder; only for who has the lock. Raises UserError where that cannot be."""
         with _politely(self.root):
             os.chmod(self.root, 0o711 if account else 0o700)
-            for path, mode in ((self.logs, 0o711), (self.nginx, 0o711), (self.postgres, 0o700)):
+            for path, mode in ((self.logs, 0o711), (self.nginx, 0o711), (self.postgres, 0o700), (self.spool, 0o700)):
                 path.mkdir(mode=mode, exist_ok=True)
                 os.chmod(path, mode)
             self._make_run(account)
@@ -142,7 +144,7 @@ class Folder:
     def forget(self) -> None:
         """Delete what Gatebook made, the marker last, so that a deletion that was cut short can be repeated."""
         made = json.loads(self.marker.read_text() or "{}").get("made_folder", False)
-        for path in (self.postgres, self.nginx, self.logs, self.binaries, self.run):
+        for path in (self.postgres, self.spool, self.nginx, self.logs, self.binaries, self.run):
             shutil.rmtree(path, ignore_errors=True)
         for path in (self.processes, self.password, self.lock_file, self.marker):
             path.unlink(missing_ok=True)
@@ -157,9 +159,9 @@ class Folder:
         if account:
             os.chown(self.run, 0, account.gid)
         os.chmod(self.run, 0o710 if account else 0o700)
-        for path in self.run.glob("*.sock*"):
-            path.unlink(missing_ok=True)
         self.database_run.mkdir(mode=0o700, exist_ok=True)
+        for path in (*self.run.glob("*.sock*"), *self.database_run.glob(".s.PGSQL.*")):  # nobody listens any more
+            path.unlink(missing_ok=True)
         if account:
             account.own(self.database_run)
 

@@ -22,6 +22,7 @@ _CLOCK_SLACK_S = 2.0  # the kernel's boot time, which creation times are counted
 _PATIENCE_S = 3.0
 _DATABASE_PATIENCE_S = 20.0
 _POLL_S = 0.02
+_NOBODY = 2**31 - 1  # no system gives out such a process id
 
 
 class Record(TypedDict):
@@ -55,6 +56,7 @@ def end(folder: Folder) -> list[str]:
             kill_group(record["pid"])
     if _end_server(folder.pgdata, now + _DATABASE_PATIENCE_S) and DATABASE not in names:
         names.append(DATABASE)
+    _unname_stranger(folder.pgdata / "postmaster.pid")
     folder.processes.unlink(missing_ok=True)
     return names
 
@@ -119,3 +121,17 @@ def _server(pgdata: Path) -> int | None:
         return process.pid if is_ours and process.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, IndexError, ValueError, psutil.Error):
         return None
+
+
+def _unname_stranger(pid_file: Path) -> None:
+    """PostgreSQL does not start while any process has the id in its pid file: a dead one that nobody has reaped yet, or
+    another that has been given the id since. The other lines, by which it finds what still uses its memory, stay.
+    """
+    with contextlib.suppress(OSError, ValueError, psutil.NoSuchProcess):
+        first, _, rest = pid_file.read_text().partition("\n")
+        process = psutil.Process(int(first))
+        if process.name() != "postgres" or process.status() == psutil.STATUS_ZOMBIE:
+            owner, new = pid_file.stat(), pid_file.with_suffix(".new")
+            write_atomically(new, f"{_NOBODY}\n{rest}")
+            os.chown(new, owner.st_uid, owner.st_gid, follow_symlinks=False)  # the folder is that user's
+            new.rename(pid_file)

@@ -9,11 +9,11 @@ import os
 import re
 import shutil
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 MOST_BYTES = 16 * 1024 * 1024
-ACCESS_MOST_BYTES = 64 * 1024 * 1024
 RUNNER = "runner"
 ACCESS = "access"  # the load balancer's, JSON: shown only when asked for
 
@@ -63,12 +63,15 @@ def copy_and_truncate(path: Path, most_bytes: int = MOST_BYTES) -> bool:
     return True
 
 
-def move_away(path: Path, most_bytes: int = ACCESS_MOST_BYTES) -> bool:
-    """Keep the log as NAME.log.1; its writer must be told to open it again."""
-    if size(path) <= most_bytes:
-        return False
-    os.rename(path, _older(path))
-    return True
+def pieces(path: Path) -> list[Path]:
+    """What was put away of the log at `path` as NAME.log.NUMBER, oldest first."""
+    found = [piece for piece in path.parent.glob(f"{path.name}.*") if piece.suffix[1:].isdecimal()]
+    return sorted(found, key=number)
+
+
+def number(piece: Path) -> int:
+    """By which pieces are in order."""
+    return int(piece.suffix[1:])
 
 
 class Reader:
@@ -77,12 +80,13 @@ class Reader:
     def __init__(self, folder: Path, names: Iterable[str] = ()) -> None:
         self._folder = folder
         self._names = tuple(names)
-        self._offsets: dict[Path, int] = {}
+        self._offsets: dict[tuple[int, int], int] = {}  # by file rather than by name: a rename loses no line
 
     def skip(self) -> None:
         """From now on only what is new."""
         for path in self.paths():
-            self._offsets[path] = size(path)
+            for file in _files(path):
+                self._skip(file)
 
     def paths(self) -> list[Path]:
         """The logs that are asked for; `webapp` means every replica's."""
@@ -91,35 +95,56 @@ class Reader:
     def last(self, count: int | None) -> Iterator[tuple[str, str]]:
         """The last `count` lines of each log, or all of them; later reads go on from there."""
         for path in self.paths():
-            lines = [line for _, line in self._read(path)]
-            for line in lines if count is None else lines[max(0, len(lines) - count) :]:
-                yield path.stem, line
+            lines = self._all(path) if count is None else self._last(path, count)
+            yield from ((path.stem, line) for line in lines)
 
     def new(self) -> Iterator[tuple[str, str]]:
         """What has been added since the last read."""
         for path in self.paths():
-            yield from self._read(path)
+            yield from ((path.stem, line) for line in self._all(path))
 
-    def _read(self, path: Path) -> Iterator[tuple[str, str]]:
-        offset = self._offsets.get(path, 0)
-        if size(path) < offset:
-            offset = 0
-        try:
-            with open(path, "rb") as file:
-                file.seek(offset)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break  # the rest is still to come
-                    offset += len(line)
-                    yield path.stem, _NOT_SHOWN.sub("\ufffd", line.decode(errors="replace").rstrip("\r\n"))
-        except FileNotFoundError:
-            offset = 0
-        self._offsets[path] = offset
+    def _all(self, path: Path) -> Iterator[str]:
+        for file in _files(path):
+            yield from self._read(file)
+
+    def _last(self, path: Path, count: int) -> list[str]:
+        lines: list[str] = []
+        for file in reversed(_files(path)):
+            if len(lines) < count:
+                lines = [*deque(self._read(file), count - len(lines)), *lines]
+            else:
+                self._skip(file)
+        return lines
+
+    def _read(self, path: Path) -> Iterator[str]:
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+            found = os.fstat(file.fileno())
+            key = (found.st_dev, found.st_ino)
+            offset = self._offsets.get(key, 0)
+            if found.st_size < offset:
+                offset = 0
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # the rest is still to come
+                offset += len(line)
+                yield _NOT_SHOWN.sub("\ufffd", line.decode(errors="replace").rstrip("\r\n"))
+            self._offsets[key] = offset
+
+    def _skip(self, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            self._offsets[found.st_dev, found.st_ino] = found.st_size
 
     def _wanted(self, name: str) -> bool:
         if not self._names:
             return name != ACCESS
         return name in self._names or name.rpartition("-")[0] in self._names
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of a log, the oldest first. Of those that are copied and truncated the copy is not shown."""
+    return [*pieces(path), path] if path.stem == ACCESS else [path]
 
 
 class Prefix:

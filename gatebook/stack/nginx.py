@@ -13,8 +13,6 @@ from gatebook.settings import Address, Settings
 from gatebook.stack.account import Account
 from gatebook.stack.folder import Folder, write_atomically
 
-ACCESS_LOG = "access"
-
 
 def write_config(folder: Folder, settings: Settings, listen: str, replicas: list[str], account: Account | None) -> None:
     """Write what nginx reads at its start and at HUP; `replicas` are names."""
@@ -29,7 +27,7 @@ def write_config(folder: Folder, settings: Settings, listen: str, replicas: list
         chosen,
         listen=listen,
         state=Path(folder.nginx.name),
-        access_log=str(folder.log(ACCESS_LOG).relative_to(folder.root)),
+        access_log=str(folder.access_log.relative_to(folder.root)),
         user=account.name if account else None,
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
     )

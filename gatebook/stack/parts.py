@@ -12,10 +12,12 @@ from gatebook.settings import Settings
 from gatebook.stack import health, nginx, port, postgres
 from gatebook.stack.account import Account
 from gatebook.stack.folder import Folder
+from gatebook.stack.health import Health
 
 DATABASE, VIEWER, BALANCER, REPLICA = "db", "viewer", "lb", "webapp"
 
 _PROBE_TIMEOUT_S = 5.0
+_MOST_SILENCES = 3  # 15 s: nginx gives up on each request after 6; whoever stops a process for 10 s is left in peace
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,13 @@ class Part:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     address: str
-    healthy: Callable[[], Awaitable[bool]]
+    health: Callable[[], Awaitable[Health]]
     stops: tuple[tuple[signal.Signals, float], ...]  # in turn: a signal, and the seconds to wait for the end
     log: Path
     socket: Path | None = None  # one that a new process takes over from a running one
     account: Account | None = None
     in_batches: bool = False  # see spawn
+    most_silences: int | None = None  # so many health questions unanswered in a row, and it is hung, to be killed
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Kit:
             command=postgres.command(self.folder, self.programs),
             environment=postgres.environment(),
             address=f"unix:{socket}",
-            healthy=lambda: health.database(self.folder.pgdata, socket, _PROBE_TIMEOUT_S),
+            health=lambda: health.database(self.folder.pgdata, socket, _PROBE_TIMEOUT_S),
             # "Fast", then "immediate": no worse than a power cut, of which PostgreSQL recovers.
             stops=((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0)),
             log=self.folder.log(DATABASE),
@@ -74,7 +77,8 @@ class Kit:
         return self._python(f"{REPLICA}-{number}", REPLICA, "gatebook.app", 10.0)
 
     def viewer(self) -> Part:
-        return self._python(VIEWER, VIEWER, "gatebook.viewer", 5.0)
+        replicas = self.folder.socket(f"{REPLICA}-*")  # it asks all that are there for what they have to tell
+        return self._python(VIEWER, VIEWER, "gatebook.viewer", 5.0, PROXY_UPSTREAM=f"unix:{replicas}")
 
     def balancer(self) -> Part:
         host, number = port.to_reach(self.address), self.settings.port
@@ -84,7 +88,7 @@ class Kit:
             command=nginx.command(self.folder),
             environment=_without_ours(self.environment),
             address=self.url,
-            healthy=lambda: health.listening(host, number, _PROBE_TIMEOUT_S),
+            health=lambda: health.listening(host, number, _PROBE_TIMEOUT_S),
             stops=((signal.SIGQUIT, 5.0), (signal.SIGTERM, 2.0)),
             log=self.folder.log(BALANCER),
         )
@@ -92,18 +96,19 @@ class Kit:
     def write_balancer_config(self, replicas: list[str]) -> None:
         nginx.write_config(self.folder, self.settings, self.listen, replicas, self.account)
 
-    def _python(self, name: str, role: str, module: str, longest_s: float) -> Part:
+    def _python(self, name: str, role: str, module: str, longest_s: float, **environment: str) -> Part:
         socket = self.folder.socket(name)
         return Part(
             name=name,
             role=role,
             command=(os.path.abspath(sys.executable), "-P", "-m", module),
-            environment=self._python_environment(name, socket),
+            environment={**self._python_environment(name, socket), **environment},
             address=f"unix:{socket}",
-            healthy=lambda: health.ready(socket, _PROBE_TIMEOUT_S),
+            health=lambda: health.ready(socket, _PROBE_TIMEOUT_S),
             stops=((signal.SIGTERM, longest_s),),
             log=self.folder.log(name),
             socket=socket,
+            most_silences=_MOST_SILENCES,
         )
 
     def _python_environment(self, name: str, socket: Path) -> dict[str, str]:
@@ -120,6 +125,8 @@ class Kit:
             "POSTGRES_DB": postgres.NAME,
             "GATEBOOK_BIND": f"unix:{socket}",
             "GATEBOOK_REPLICA": name,
+            "GATEBOOK_SPOOL": str(self.folder.spool),
+            "GATEBOOK_ACCESS_LOG": str(self.folder.access_log),
         }
 
 

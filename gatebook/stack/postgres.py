@@ -146,7 +146,7 @@ async def _run(folder: Folder, command: tuple[str, ...], account: Account | None
     try:
         await process.communicate(words.encode())
     except asyncio.CancelledError:
-        spawn.kill_group(process.pid)
+        await spawn.kill(process)
         raise
     if process.returncode:
         said, _ = logs.last_words(log, started_at)

@@ -1,4 +1,4 @@
-"""One supervised part: started, watched, started again when it dies, replaced without a gap, stopped.
+"""One supervised part: started, watched, started again when it dies or hangs, replaced without a gap, stopped.
 
 Rule: `_running` is the process that counts. Whoever puts another one there ends the one that was; the supervisor
 mourns only a process that still counts.
@@ -16,6 +16,7 @@ import psutil
 
 from gatebook.errors import UserError
 from gatebook.stack import logs, spawn
+from gatebook.stack.health import Health
 from gatebook.stack.parts import Part
 
 State = Literal["healthy", "starting", "unhealthy", "restarting", "stopped"]
@@ -55,7 +56,8 @@ class Process:
         self._running: Running | None = None
         self._wanted = False
         self._ever_healthy = False  # this process
-        self._healthy = False
+        self._health = Health.NOT_READY
+        self._silences = 0  # health questions in a row that it did not answer
         self._log_from = 0
         self._lock = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,7 +70,7 @@ class Process:
     def state(self) -> State:
         if not self.running:
             return "restarting" if self._wanted else "stopped"
-        if self._healthy:
+        if self._health.is_healthy:
             return "healthy"
         return "unhealthy" if self._ever_healthy else "starting"
 
@@ -109,7 +111,7 @@ class Process:
                         raise self._failure("did not take over")
                     await asyncio.sleep(_PROBE_EAGERLY_S)
             except BaseException:
-                spawn.kill_group(new.pid)
+                await spawn.kill(new.process)
                 raise
             self._count(new)
             if old:
@@ -154,7 +156,7 @@ class Process:
 
     def _count(self, running: Running) -> None:
         self._running = running
-        self._healthy = self._ever_healthy = False
+        self._health, self._ever_healthy, self._silences = Health.NOT_READY, False, 0
         self._changed()
 
     async def _supervise(self) -> None:
@@ -167,7 +169,7 @@ class Process:
                 spawn.kill_group(running.pid)
                 ran = time.monotonic() - running.since
                 wait = _FIRST_WAIT_S if ran > _GOOD_RUN_S else wait
-                self._healthy = False
+                self._health = Health.NOT_READY
                 self.restarts += 1
                 how = spawn.ending(running.process.returncode or 0)
                 logs.note(self.part.log, f"{self.part.name} {how} after {ran:.0f} s; starting again in {wait:g} s")
@@ -190,22 +192,38 @@ class Process:
     async def _probe(self) -> None:
         while True:
             asked = self._running
-            healthy = self.running is not None and await self.part.healthy()
+            answer = await self.part.health() if self.running else Health.NOT_READY
             if self._running is asked:
-                if self._ever_healthy and healthy != self._healthy and self.running:
-                    logs.note(self.part.log, f"{self.part.name} is {'healthy again' if healthy else 'unhealthy'}")
-                self._healthy = healthy
-                self._ever_healthy |= healthy
-            await asyncio.sleep(
-                _PROBE_S if self._healthy else _PROBE_EAGERLY_S if not self._ever_healthy else _PROBE_S / 5
-            )
+                self._learn(answer)
+                self._end_if_hung()
+            await asyncio.sleep(self._until_next_question())
+
+    def _until_next_question(self) -> float:
+        if self._health is Health.READY:
+            return _PROBE_S
+        return _PROBE_S / 5 if self._ever_healthy else _PROBE_EAGERLY_S
+
+    def _learn(self, answer: Health) -> None:
+        if self._ever_healthy and answer.is_healthy != self._health.is_healthy and self.running:
+            logs.note(self.part.log, f"{self.part.name} is {'healthy again' if answer.is_healthy else 'unhealthy'}")
+        self._health = answer
+        self._ever_healthy |= answer.is_healthy
+        self._silences = self._silences + 1 if answer is Health.SILENT else 0
+
+    def _end_if_hung(self) -> None:
+        """The load balancer would go on handing it requests, each of which then waits for another replica."""
+        most, running = self.part.most_silences, self.running
+        if most and running and self._ever_healthy and self._silences >= most:
+            self._silences = 0
+            logs.note(self.part.log, f"{self.part.name} has left {most} health questions unanswered; killing it")
+            spawn.kill_group(running.pid)
 
     async def _end(self, running: Running, force: asyncio.Event | None = None) -> None:
         """Ask in the part's own way, then less kindly; nothing of its group is left."""
         for number, patience_s in self.part.stops:
             if not running.alive:
                 break
-            running.process.send_signal(number)
+            spawn.send(running.process, number)
             await _either(running.process, force, patience_s)
             await _either(running.process, None, min(patience_s, _FORCED_PATIENCE_S))
         spawn.kill_group(running.pid)

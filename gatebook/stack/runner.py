@@ -6,6 +6,7 @@ replicas, last the database.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -14,7 +15,8 @@ from typing import Any
 
 from gatebook import __version__
 from gatebook.errors import UserError
-from gatebook.stack import health, leftovers, logs, nginx, port, postgres
+from gatebook.stack import access_log, health, leftovers, logs, nginx, port, postgres, spawn
+from gatebook.stack.health import Health
 from gatebook.stack.parts import BALANCER, DATABASE, REPLICA, VIEWER, Kit, Part
 from gatebook.stack.process import Process
 from gatebook.stack.steps import Say
@@ -26,6 +28,7 @@ _NEW_WORKERS_S = 5.0
 _OLD_WORKERS_S = 10.0  # then their last requests are left to the replica's own drain
 _ROTATE_EVERY_S = 2.0
 _POLL_S = 0.02
+_ASK_AGAIN_S = 0.2
 _ORDER = (BALANCER, REPLICA, VIEWER, DATABASE)  # as a request goes
 
 
@@ -143,12 +146,14 @@ class Runner:
         say(what, "healthy" if len(processes) == 1 else f"{len(processes)} healthy")
 
     async def _first_request(self) -> dict[str, str]:
+        """One in the table: until the replicas have found the database, it would go into a spool."""
         host, agent = port.to_reach(self._kit.address), f"gatebook-up/{__version__}"
+        await self._until_database_is_reached(_FIRST_REQUEST_S)
         deadline = time.monotonic() + _FIRST_REQUEST_S
         while time.monotonic() < deadline:
             if headers := await health.recorded(host, self._kit.settings.port, agent, _FIRST_REQUEST_S):
                 return headers
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_ASK_AGAIN_S)
         raise UserError(
             f"everything runs, but no request through {self._kit.url}/ was recorded within {_FIRST_REQUEST_S:g} s",
             f"see {self._kit.folder.logs}",
@@ -198,6 +203,16 @@ class Runner:
 
     async def _settled(self, longest_s: float) -> None:
         await _together(process.until_healthy(longest_s) for process in self._processes.values())
+        await self._until_database_is_reached(longest_s)
+
+    async def _until_database_is_reached(self, longest_s: float) -> None:
+        """By all replicas, as they say when they are asked now: with their spools they are healthy without it."""
+        deadline = time.monotonic() + longest_s
+        for name in self._replicas():
+            while time.monotonic() < deadline:
+                if await self._processes[name].part.health() is Health.READY:
+                    break
+                await asyncio.sleep(_ASK_AGAIN_S)
 
     async def _rebalance(self, wait_for_old: bool, names: list[str]) -> None:
         """Have nginx read who its upstreams are; returns when new workers work, and the old are gone if asked for."""
@@ -217,13 +232,18 @@ class Runner:
     async def _rotate(self) -> None:
         while True:
             await asyncio.sleep(_ROTATE_EVERY_S)
-            folder = self._kit.folder
-            for path in folder.logs.glob("*.log"):
-                if path.stem != logs.ACCESS:
-                    logs.copy_and_truncate(path)
-            balancer = self._processes[BALANCER]
-            if balancer.running and balancer.state == "healthy" and logs.move_away(folder.log(logs.ACCESS)):
-                os.kill(balancer.running.pid, signal.SIGUSR1)
+            with contextlib.suppress(OSError):  # a full disk; it may pass
+                self._keep_logs_small()
+
+    def _keep_logs_small(self) -> None:
+        folder, limit = self._kit.folder, self._kit.settings.access_log_limit
+        balancer = self._processes[BALANCER]
+        if balancer.running and balancer.state == "healthy" and access_log.rotate(folder.access_log, limit):
+            spawn.send(balancer.running.process, signal.SIGUSR1)
+        access_log.prune(folder.access_log, limit)
+        for path in folder.logs.glob("*.log"):
+            if path != folder.access_log:
+                logs.copy_and_truncate(path)
 
     def _replicas(self) -> list[str]:
         return [name for name, process in self._processes.items() if process.part.role == REPLICA]

@@ -18,7 +18,7 @@ from gatebook import __version__
 from gatebook.errors import UserError, exit_politely
 from gatebook.settings import Settings
 from gatebook.stack import account as accounts
-from gatebook.stack import control, folder, leftovers, logs, port, postgres
+from gatebook.stack import control, end, folder, leftovers, logs, port, postgres
 from gatebook.stack.folder import Folder
 from gatebook.stack.parts import Kit
 from gatebook.stack.runner import Runner
@@ -111,6 +111,8 @@ class _Stack:
             await asyncio.gather(*self._commands, return_exceptions=True)
             self._kit.folder.control.unlink(missing_ok=True)
             self._note("stopped")
+            if not self._ready:
+                end.say_what_waits(self._kit.folder, self._say)
 
     def _announce(self) -> None:
         url = f"{self._kit.url}/"

@@ -48,11 +48,11 @@ class Server(uvicorn.Server):
 
 async def serve(settings: Settings) -> None:
     """Wait for the database, then answer until a signal says stop; raises UserError."""
-    migrated = await connect(settings, "viewer")
+    migrated = await connect(settings, "viewer", settings.start_timeout_s)
     await migrated.close()
     async with connected(settings) as database:
         config = uvicorn.Config(
-            application(database),
+            application(settings, database),
             http="h11",
             ws="none",
             lifespan="off",

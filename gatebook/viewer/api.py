@@ -15,7 +15,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from gatebook import __version__
-from gatebook.viewer import body, problem, schema
+from gatebook.settings import Settings
+from gatebook.viewer import audit_api, body, metrics, problem, schema
 from gatebook.viewer.database import Database
 from gatebook.viewer.envelope import Envelope
 from gatebook.viewer.problem import Problem
@@ -27,7 +28,7 @@ _NEWEST = UUID(int=2**128 - 1)
 _TELEMETRY_OFF: Any = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 
 
-def application(database: Database) -> ASGIApp:
+def application(settings: Settings, database: Database) -> ASGIApp:
     """The viewer as an ASGI application that reads `database`."""
     app = FastAPI(
         title="Gatebook",
@@ -39,10 +40,16 @@ def application(database: Database) -> ASGIApp:
         redirect_slashes=False,
         telemetry=_TELEMETRY_OFF,  # it would be set up from the environment, which is read in one place only
     )
+    app.state.settings = settings
     app.state.database = database
+    app.state.running_audit = None
+    app.state.last_audit = None  # what the last audit found, for the metrics
+    app.state.scrape = metrics.Scrape(settings, database, lambda: app.state.last_audit)
     problem.install(app)
     app.include_router(_health)
     app.include_router(_api)
+    app.include_router(audit_api.router, dependencies=[Depends(_only_known_parameters)])
+    app.include_router(metrics.router, dependencies=[Depends(_only_known_parameters)])
     return Envelope(app)
 
 
@@ -83,7 +90,13 @@ async def ready(database: Db) -> Response:
 @_api.get("/_/", include_in_schema=False)
 async def index() -> Response:
     """What is here."""
-    here = {"requests": "/_/api/requests", "openapi": "/_/api/openapi.json", "ready": "/_/health/ready"}
+    here = {
+        "requests": "/_/api/requests",
+        "audit": "/_/api/audit",
+        "metrics": "/_/metrics",
+        "openapi": "/_/api/openapi.json",
+        "ready": "/_/health/ready",
+    }
     return _json({"gatebook": __version__, "see": here})
 
 

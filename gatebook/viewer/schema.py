@@ -39,3 +39,50 @@ class Page(BaseModel):
 
 class Health(BaseModel):
     status: str
+
+
+class AuditedLog(BaseModel):
+    bytes: int = Field(description="of the pieces that were read")
+    lines: int = Field(description="of the span")
+
+
+class AuditCounts(BaseModel):
+    """Requests by what became of them. Each that was acknowledged is one of the five that follow it."""
+
+    acknowledged: int = Field(description="answered 200 or 413, as committed or spooled")
+    recorded: int = Field(description="in the table")
+    spooled: int = Field(description="in a spool, to be drained into the table")
+    expired: int = Field(description="of a day that was dropped")
+    unknown: int = Field(description="in a spool folder that the viewer cannot see; not proven")
+    missing: int = Field(description="nowhere")
+    twice: int = Field(description="rows, or acknowledgements, of an id that there is already")
+    retried: int = Field(description="tried on more than one replica, or more than once")
+    refused: int = Field(description="answered 5xx: nobody was told that they are recorded")
+    rejected: int = Field(description="answered 4xx by the load balancer itself")
+    unlogged: int = Field(description="rows that no line of the log names")
+    unreadable: int = Field(description="lines of the log that are torn")
+
+
+class MissingRequest(BaseModel):
+    """What the log tells of a request that is missing."""
+
+    id: UUID
+    received_at: datetime
+    request: Wire
+    peer: str
+    replica: str
+    durability: str
+    status: int
+
+
+class Audit(BaseModel):
+    """What the load balancer acknowledged, against what is recorded."""
+
+    proven: bool = Field(description="nothing is missing and nothing came twice")
+    sentence: str = Field(description="what was proven, and what was not")
+    from_: datetime = Field(alias="from", description="the span begins: as asked, or with the log if that is later")
+    until: datetime = Field(description="the span ends: when the audit was asked for")
+    log: AuditedLog
+    counts: AuditCounts
+    missing: list[MissingRequest] = Field(description="the first hundred")
+    twice: list[UUID] = Field(description="ids acknowledged twice, the first hundred")

@@ -41,12 +41,14 @@ class Project:
         found: dict[str, Any] = json.loads(self.engine.docker("inspect", container))[0]
         return found
 
+    def execute(self, container: str, *command: str) -> str:
+        """Run a command in a container, as the container's own user; its output."""
+        return self.engine.docker("exec", container, *command)
+
     def psql(self, query: str) -> list[str]:
         """The rows that a query gives, as psql in the database's container prints them, values separated by `|`."""
         (db,) = self.containers("db")
-        return self.engine.docker(
-            "exec", db, "psql", "-XAtq", "-U", "gatebook", "-d", "gatebook", "-c", query
-        ).splitlines()
+        return self.execute(db, "psql", "-XAtq", "-U", "gatebook", "-d", "gatebook", "-c", query).splitlines()
 
     def stored_ids(self) -> set[str]:
         return set(self.psql("SELECT id FROM requests"))

@@ -1,8 +1,9 @@
 """The containers for real, by both versions of Compose: started, used, killed, scaled, stopped, started again.
 
 The plot, once for each version. A fresh clone is brought up with three replicas while a client asks for the port; the
-first answer must be a recorded one. Then a replica is killed and their number changed under load; then all of it goes
-down and comes up again, with the volume and without. Each test leaves the project running.
+first answer must be a recorded one. Then a replica is killed and their number changed under load; the database is
+stopped and started, replicas being scaled away meanwhile; then all of it goes down and comes up again, with the volume
+and without. Each test leaves the project running.
 """
 
 import os
@@ -73,6 +74,44 @@ def test_scaling_is_followed_within_five_seconds_and_drops_nothing(project: Proj
     _each_once(project, sent.token, sent.acknowledged)
 
 
+def test_with_the_database_stopped_requests_are_recorded_all_the_same(project: Project, say: Say) -> None:
+    project.compose("stop", "db")
+    try:
+        with load(project.url) as sent:
+            wait_until(lambda: _durability(project) == "spooled", 30, "the database to be missed")
+            wait_until(lambda: sent.answered > 500, 30, "a few more")
+    finally:
+        project.compose("start", "db")
+    wait_until(lambda: sent.acknowledged <= project.stored_ids(), 30, "the rows to be in the table")
+    wait_until(lambda: _durability(project) == "committed", 30, "the spools to be needed no more")
+    say(f"without the database: {sent}")
+
+    assert not sent.errors
+    _each_once(project, sent.token, sent.acknowledged)
+
+
+def test_what_a_replica_that_is_scaled_away_has_spooled_is_adopted_by_another(project: Project, say: Say) -> None:
+    _scale(project, 3)
+    wait_until(lambda: _names(project, 30) == _serving(project), 30, "three replicas answer")
+    project.compose("stop", "db")
+    try:
+        wait_until(lambda: _durability(project) == "spooled", 30, "the database to be missed")
+        with load(project.url) as sent:
+            wait_until(lambda: _serving(project) <= set(sent.replicas), 30, "all three to have spooled something")
+        project.compose("up", "-d", "--no-deps", "--scale", "webapp=1", "webapp")
+        gone = set(sent.replicas) - _serving(project)
+    finally:
+        project.compose("start", "db")
+    wait_until(lambda: sent.acknowledged <= project.stored_ids(), 30, "the rows to be in the table")
+    say(f"adopted: {sum(sent.replicas[name] for name in gone)} requests of {len(gone)} replicas")
+
+    assert not sent.errors
+    assert len(gone) == 2
+    _each_once(project, sent.token, sent.acknowledged)
+    recorded_by = project.psql(f"SELECT DISTINCT replica FROM requests WHERE target LIKE '%{sent.token}-%'")
+    assert gone < set(recorded_by)
+
+
 def test_down_is_quick_and_up_again_finds_the_rows(project: Project, say: Say) -> None:
     kept = project.stored_ids()
     took = _down(project, say)
@@ -116,6 +155,15 @@ def _scale(project: Project, count: int) -> None:
 def _serving(project: Project) -> set[str]:
     """The names that the running replicas record: their host names, which are the short forms of their ids."""
     return {container[:12] for container in project.containers("webapp")}
+
+
+def _durability(project: Project) -> str | None:
+    return project.ask("GET", "/durability")[0].getheader("Gatebook-Durability")
+
+
+def _names(project: Project, count: int) -> set[str | None]:
+    """Who answered so many requests."""
+    return {project.ask("GET", "/who")[0].getheader("Gatebook-Replica") for _ in range(count)}
 
 
 def _is_healthy(project: Project, container: str) -> bool:

@@ -13,6 +13,7 @@ from containers.engine import Engine
 from containers.project import Project, ask, wait_until
 
 Say = Callable[[str], None]
+LOG, SPOOL = "/var/log/gatebook", "/var/lib/gatebook/spool"
 ELSEWHERE = ("127.0.0.1", 8082)  # where a load balancer beside the project's is published
 
 
@@ -80,6 +81,57 @@ def test_a_chunked_mebibyte_with_odd_headers_comes_back_identical(project: Proje
     assert hashlib.sha256(stored).digest() == hashlib.sha256(body).digest()
 
 
+def test_the_volumes_belong_to_those_who_write_in_them_and_the_viewer_can_read_both(project: Project) -> None:
+    project.ask("GET", "/in-the-log")
+    (viewer,), (lb,), webapps = (project.containers(service) for service in ("viewer", "lb", "webapp"))
+    for container in (viewer, *webapps):
+        assert project.execute(container, "stat", "-c", "%u:%g %a", SPOOL) == "10001:10001 700\n"
+    for container in (viewer, lb):
+        assert project.execute(container, "stat", "-c", "%u:%g %a", LOG) == "101:101 755\n"
+    assert len({_volume(project, container, SPOOL) for container in (viewer, *webapps)}) == 1
+    assert _volume(project, viewer, LOG) == _volume(project, lb, LOG)
+    wait_until(lambda: "GET /in-the-log" in project.execute(viewer, "cat", f"{LOG}/access.log"), 10, "it is written")
+    for line in project.execute(viewer, "cat", f"{LOG}/access.log").splitlines():
+        json.loads(line)
+
+
+@pytest.mark.parametrize("first", ["gatebook-lb", "gatebook-app"])
+@pytest.mark.parametrize("options", ["", ":ro"])
+def test_an_empty_volume_is_the_load_balancer_s_whoever_meets_it_first(
+    project: Project, first: str, options: str
+) -> None:
+    docker = project.engine.docker
+    docker("volume", "create", "empty")
+    try:
+        look = ["--rm", "--read-only", "--entrypoint", "stat"]
+        docker("run", *look, "-v", f"empty:{LOG}{options}", first, LOG)
+        for image in ("gatebook-lb", "gatebook-app"):
+            assert docker("run", *look, "-v", f"empty:{LOG}", image, "-c", "%u:%g %a", LOG) == "101:101 755\n"
+    finally:
+        docker("volume", "rm", "empty")
+
+
+def test_the_access_log_is_put_away_while_nginx_serves_and_nothing_of_it_is_lost(project: Project) -> None:
+    """Made long by a hole. Who does it is no more than a child of nginx, which is the container's first process."""
+    (lb,), (viewer,) = project.containers("lb"), project.containers("viewer")
+    log = f"{LOG}/access.log"
+    project.execute(lb, "truncate", "-s", "65M", log)
+    targets = [f"/rotated/{number}" for number in range(300)]
+    for target in targets:
+        assert project.ask("GET", target)[0].status == 200
+    wait_until(lambda: len(project.execute(viewer, "ls", LOG).split()) == 2, 10, "a piece of the log")
+    assert project.ask("GET", "/rotated/last")[0].status == 200
+
+    def logged() -> list[str]:
+        lines = project.execute(viewer, "sh", "-c", f"cat {LOG}/* | tr -d '\\0' | grep ' /rotated/'").splitlines()
+        return [json.loads(line)["request"].split(" ")[1] for line in lines]
+
+    wait_until(lambda: "/rotated/last" in logged(), 10, "the last line is written")
+    assert sorted(logged()) == sorted([*targets, "/rotated/last"])
+    assert "nginx" in project.execute(lb, "cat", "/proc/1/cmdline")
+    assert "start.sh tidy 1" in project.engine.docker("top", lb)
+
+
 @pytest.mark.parametrize("upstream", ["webapp", "webapp:99999", "webapp:8000; daemon on", "http://webapp:8000"])
 def test_a_malformed_upstream_ends_the_load_balancer_with_advice(project: Project, upstream: str) -> None:
     command = [
@@ -140,6 +192,12 @@ def test_without_the_override_the_images_run_alone(project: Project) -> None:
         (container,) = project.containers(service)
         assert not [mount for mount in project.inspect(container)["Mounts"] if mount["Type"] == "bind"]
     assert b"<title>Changed: " not in project.ask("GET", "/")[1]
+
+
+def _volume(project: Project, container: str, place: str) -> str:
+    """The name of what is mounted there."""
+    (name,) = [mount["Name"] for mount in project.inspect(container)["Mounts"] if mount["Destination"] == place]
+    return str(name)
 
 
 def _status(project: Project) -> int:

@@ -131,9 +131,9 @@ def test_logs_can_be_followed_until_the_stack_ends(own_stack: Stack) -> None:
     own_stack.up("--scale", 1)
     with own_stack.start("logs", "-f", "webapp") as following:
         assert following.stdout
-        assert "webapp-1 records" in following.stdout.readline()
+        assert "webapp-1 records" in list(_lines_until(following.stdout, "records"))[-1]
         own_stack.kill("webapp-1")
-        assert "webapp-1 ended with signal 9" in following.stdout.readline()
+        assert "webapp-1 ended" in list(_lines_until(following.stdout, "with signal 9"))[-1]
         own_stack.down()
         assert following.wait(30) == 0
 

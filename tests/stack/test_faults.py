@@ -8,6 +8,8 @@ import psutil
 from load import load
 from local_stack import Stack, assert_kept, runs, until
 
+from gatebook import spool
+
 
 def test_killing_a_replica_under_load_loses_nothing_and_no_client_notices(own_stack: Stack) -> None:
     """Twice: the same replica, then another. ps and logs say so."""
@@ -51,13 +53,57 @@ def test_killing_the_load_balancer_frees_its_port_for_the_next(own_stack: Stack)
     assert "ended with signal 9" in own_stack.logs("lb")
 
 
-def test_killing_the_database_under_load_loses_nothing_acknowledged(own_stack: Stack) -> None:
+def test_a_replica_that_hangs_is_killed_and_no_client_notices(own_stack: Stack) -> None:
+    own_stack.up("--scale", 2)
+    with load(own_stack.url) as sent:
+        hung = own_stack.kill("webapp-2", signal.SIGSTOP)
+        until(lambda: own_stack.part("webapp-2")["pid"] not in (hung, None), "another in its place", longest_s=60)
+        own_stack.until_healthy()
+    assert sent.errors == []
+    assert_kept(own_stack, sent)
+    assert "webapp-2 has left 3 health questions unanswered; killing it" in own_stack.logs("webapp-2")
+
+
+def test_killing_the_database_under_load_loses_nothing_and_no_client_notices(own_stack: Stack) -> None:
     own_stack.up("--scale", 2)
     with load(own_stack.url) as sent:
         own_stack.kill("db")
         until(lambda: own_stack.part("db")["restarts"] >= 1, "the death to be seen")
         own_stack.until_healthy()
+    assert sent.errors == []
+    until(lambda: waiting(own_stack) == 0, "the spools to be drained")
     assert_kept(own_stack, sent)
+
+
+def test_what_was_spooled_when_everything_was_killed_waits_for_the_next_up(own_stack: Stack) -> None:
+    """down says that it waits, and up that a request of its own is in the table: one."""
+    own_stack.up("--scale", 2)
+    processes = own_stack.processes()
+    database = psutil.Process(own_stack.part("db")["pid"])
+    processes[0].suspend()  # the runner, or it would start the database again
+    database.kill()
+    until(lambda: own_stack.send("GET", "/").headers["Gatebook-Durability"] == "spooled", "the database to be missed")
+    answers = [own_stack.send("POST", f"/spooled/{number}", b"x") for number in range(20)]
+    assert {answer.headers["Gatebook-Durability"] for answer in answers} == {"spooled"}
+    count = waiting(own_stack)
+    assert count > 20
+    for process in processes:
+        if runs(process):
+            process.kill()
+    until(lambda: not [each for each in processes if runs(each)], "everything to end")
+
+    assert f"{count} requests wait there for the next up" in own_stack.down()
+    own_stack.up("--scale", 1)
+    until(lambda: waiting(own_stack) == 0, "the spools to be drained")
+    stored = own_stack.sql("SELECT id, target FROM requests WHERE target LIKE '/spooled/%' ORDER BY id").splitlines()
+    assert stored == [f"{answer.headers['Gatebook-Id']}|/spooled/{number}" for number, answer in enumerate(answers)]
+    assert own_stack.sql("SELECT count(*) FROM requests WHERE method = 'HEAD'") == "2"  # each up made one
+    assert "wait there" not in own_stack.down()
+
+
+def waiting(stack: Stack) -> int:
+    """How many requests are in the spools."""
+    return spool.depth(stack.data / "spool").rows
 
 
 def test_killing_the_viewer_does_not_touch_recording(own_stack: Stack) -> None:

@@ -1,5 +1,6 @@
 """Down and up again: rows stay, unless they are to be forgotten."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -11,8 +12,11 @@ import sysconfig
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from local_stack import CHECKOUT, Stack, until
+
+from gatebook import spool
 
 
 def test_the_rows_outlive_down_and_are_forgotten_by_down_volumes(own_stack: Stack) -> None:
@@ -27,10 +31,31 @@ def test_the_rows_outlive_down_and_are_forgotten_by_down_volumes(own_stack: Stac
     print(f"up, empty: {up - empty:.2f} s; down: {again - down:.2f} s; up, with data: {time.monotonic() - again:.2f} s")
     assert [word in said for word in ("lb", "webapp", "db")] == [True, True, True]
     assert own_stack.sql(f"SELECT target, body FROM requests WHERE id = '{kept}'") == "/kept|\\x78"
+    assert (own_stack.data / "spool").is_dir()
     own_stack.down("--volumes")
     assert not own_stack.data.exists()
     own_stack.up("--scale", 1)
     assert own_stack.sql(f"SELECT count(*) FROM requests WHERE id = '{kept}'") == "0"
+
+
+def test_up_records_one_request_of_its_own_though_the_replicas_began_without_the_database(own_stack: Stack) -> None:
+    """While the database is still being made they are healthy with their spools, and would record every try there."""
+    with own_stack.start("up", "--scale", 1) as running:
+        log = own_stack.data / "logs" / "webapp-1.log"
+        making = until(lambda: _child(running.pid, "initdb", "postgres"), "the database to be made")
+        making.suspend()
+        until(lambda: "webapp-1 records" in log.read_text(), "the replica to begin without it")
+        making.resume()
+        assert running.stdout and any("recorded by webapp-1" in line for line in running.stdout)
+        until(lambda: not spool.depth(own_stack.data / "spool").rows, "nothing to be in a spool")
+        assert own_stack.sql("SELECT method, target FROM requests") == "HEAD|/"
+        running.send_signal(signal.SIGINT)
+
+
+def _child(pid: int, *names: str) -> psutil.Process | None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return next((child for child in psutil.Process(pid).children() if child.name() in names), None)
+    return None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="SCHED_BATCH is Linux's")
@@ -112,15 +137,18 @@ def test_ctrl_c_while_it_starts_stops_what_has_started(own_stack: Stack) -> None
 
 def test_logs_are_bounded(own_stack: Stack) -> None:
     """They are made long by a hole, not by gigabytes of lines; what is written later is in the new file."""
-    own_stack.up("--scale", 1)
+    own_stack.gatebook("up", "-d", "--scale", 1, GATEBOOK_ACCESS_LOG_LIMIT="64MiB")
     logs = own_stack.data / "logs"
-    for name, length in (("access.log", 65 << 20), ("webapp-1.log", 17 << 20)):
+    (logs / "access.log.1700000000").write_bytes(bytes(60 << 20))
+    for name, length in (("access.log", 5 << 20), ("webapp-1.log", 17 << 20)):
         os.truncate(logs / name, length)
-    until(lambda: (logs / "access.log.1").exists() and (logs / "webapp-1.log.1").exists(), "the logs to be put away")
+    until(lambda: (logs / "webapp-1.log.1").exists(), "the log of a part to be put away")
     until(lambda: (logs / "access.log").exists(), "nginx to open its log again")
+    assert [path.stat().st_size >> 20 for path in logs.glob("access.log.*")] == [5]  # and the oldest is forgotten
     own_stack.send("GET", "/later")
     own_stack.kill("webapp-1")
     until(lambda: "/later" in (logs / "access.log").read_text(), "the later request to be logged")
+    assert "/later" in own_stack.logs("access", "--tail", 10)
     until(lambda: "ended with signal 9" in (logs / "webapp-1.log").read_text(), "the later death to be logged")
     own_stack.until_healthy()
     assert all(path.stat().st_size < 100_000 for path in logs.glob("*.log"))
@@ -148,8 +176,6 @@ def test_an_ordinary_user_runs_it_too() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the database as another user")
 def test_for_root_the_database_and_nginx_s_workers_are_another_user(stack: Stack) -> None:
-    import psutil
-
     gatebook = pwd.getpwnam("gatebook").pw_uid
     assert psutil.Process(stack.part("db")["pid"]).uids().real == gatebook
     workers = psutil.Process(stack.part("lb")["pid"]).children()

@@ -103,8 +103,9 @@ def test_a_lost_password_file_is_said_and_not_made_anew(stopped_stack: Stack) ->
 
 
 def test_settings_given_to_up_reach_the_replicas(own_stack: Stack) -> None:
-    """And what is meant for another database (libpq's and asyncpg's PG*) does not."""
-    own_stack.gatebook("up", "-d", "--scale", 1, GATEBOOK_BODY_LIMIT="10", PGTARGETSESSIONATTRS="standby")
+    """And what is meant for another database (libpq's and asyncpg's PG*), or are places of another stack, does not."""
+    elsewhere = {"PGTARGETSESSIONATTRS": "standby", "GATEBOOK_SPOOL": "/no", "GATEBOOK_ACCESS_LOG": "/no/access.log"}
+    own_stack.gatebook("up", "-d", "--scale", 1, GATEBOOK_BODY_LIMIT="10", **elsewhere)
     answer = own_stack.send("POST", "/", b"x" * 11)
     assert answer.status == 413
     own_stack.gatebook("restart", "--rolling")
