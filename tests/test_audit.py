@@ -19,7 +19,7 @@ from lines import id_of, line
 from postgres import Cluster
 
 from gatebook.settings import Settings
-from gatebook.viewer import access_log, audit, repeats
+from gatebook.viewer import access_log, audit, recorded, repeats
 from gatebook.viewer.audit import Audit
 from gatebook.viewer.repeats import Repeats
 from gatebook.viewer.verdict import OUTCOMES, Verdict
@@ -198,6 +198,16 @@ def test_rows_without_a_line_are_unlogged(gate: Gate) -> None:
     assert "4 rows have no line in the log" in verdict.sentence()
 
 
+def test_where_the_log_was_pruned_its_first_seconds_name_no_row(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written beside them, by another process of the load balancer, may stand in the piece that is gone."""
+    monkeypatch.setattr(audit, "SETTLE_S", 0.1)
+    times = [gate.now_ms - 60_000 + number * 50 for number in range(5)]  # 0.2 s
+    gate.log.with_name("access.log.1").write_bytes(line(0, times[0]))
+    gate.write(line(2, times[2]), line(4, times[4]))
+    gate.record(*(id_of(number, ms) for number, ms in enumerate(times)))
+    assert seen(gate.audit()) == {"acknowledged": 3, "recorded": 3, "unlogged": 1}  # the fourth, not the second
+
+
 def test_an_id_that_was_acknowledged_twice_is_found_however_far_apart(gate: Gate) -> None:
     times = several(gate, 200)
     lines = [line(number, ms) for number, ms in enumerate(times)]
@@ -211,7 +221,7 @@ def test_an_id_that_was_acknowledged_twice_is_found_however_far_apart(gate: Gate
 
 def test_a_row_that_is_there_twice_is_found(database: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot be, so the key that forbids it is taken away."""
-    monkeypatch.setattr(audit, "_ROWS_A_QUESTION", 3)
+    monkeypatch.setattr(recorded, "_ROWS_A_QUESTION", 3)
     with contextlib.closing(Gate(database)) as gate:
         gate.run(gate.owner.execute("ALTER TABLE requests DROP CONSTRAINT requests_pkey"))
         times = several(gate, 8)
@@ -234,6 +244,15 @@ def test_only_the_span_is_audited(gate: Gate) -> None:
     verdict = gate.audit(10 * 3600)
     assert (verdict.from_ms, verdict.counts["missing"]) == (old, 1)
     assert "the log does not reach back to" in verdict.sentence()
+
+
+def test_the_span_begins_with_the_earliest_line_wherever_that_stands(gate: Gate) -> None:
+    """Each process of the load balancer writes what it has when it likes."""
+    times = several(gate, 3)
+    gate.write(line(2, times[2]), line(1, times[1]), line(0, times[0]))
+    gate.record(*(id_of(number, ms) for number, ms in enumerate(times)))
+    verdict = gate.audit()
+    assert (verdict.from_ms, seen(verdict)) == (times[0], {"acknowledged": 3, "recorded": 3})
 
 
 def test_where_nothing_was_acknowledged_nothing_is_claimed(gate: Gate) -> None:

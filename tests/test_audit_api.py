@@ -13,7 +13,7 @@ from gate import Gate
 from lines import id_of, line
 from postgres import Cluster
 
-from gatebook.viewer import api, audit, audit_api, database, schema
+from gatebook.viewer import api, audit, audit_api, database, recorded, schema
 from gatebook.viewer.audit import Audit
 from gatebook.viewer.database import connected
 
@@ -159,7 +159,7 @@ def test_head_is_answered_without_an_audit(gate: Gate, monkeypatch: pytest.Monke
 def test_what_goes_wrong_on_the_way_is_told_in_place_of_the_audit(
     gate: Gate, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(audit, "_PATIENCE_S", (0.01,))
+    monkeypatch.setattr(recorded, "_PATIENCE_S", (0.01,))
     cut = "SELECT pg_terminate_backend(pg_backend_pid()), $1::uuid[], $2::uuid, $3::uuid"
     monkeypatch.setitem(database.QUERIES, "absent_ids", cut)
     answer = get(gate, AUDIT, headers=headers)

@@ -265,3 +265,25 @@ def test_id_floor_is_the_smallest_id_of_its_millisecond(database: Settings) -> N
             assert uuid_at(ms - 1, 2**76 - 1) < floor <= uuid_at(ms, 0) if ms else floor <= uuid_at(ms, 0)
 
     play(database, story)
+
+
+def test_every_day_that_ever_had_a_partition_is_known(database: Settings, tmp_path: Path) -> None:
+    """Those that an older release made are, too; what is dropped stays known."""
+    for name in migrate.names()[:2]:
+        (tmp_path / f"{name}.sql").write_text(migrate.MIGRATIONS.joinpath(f"{name}.sql").read_text())
+    partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'requests'::regclass"
+
+    async def story(role) -> None:
+        owner = await role("owner")
+        await migrate.migrate(owner, PASSWORDS, tmp_path)
+        await owner.execute("SELECT make_day('2020-02-29')")
+        await migrate.migrate(owner, PASSWORDS)
+        assert await owner.fetchval("SELECT count(*) FROM days") == await owner.fetchval(partitions) - 1  # the default
+        await owner.execute("SELECT make_day('2020-03-01'); DROP TABLE requests_20200229, requests_20200301")
+        viewer = await role("viewer")
+        old = await viewer.fetch("SELECT day::text FROM days WHERE day < '2021-01-01' ORDER BY day")
+        assert [row["day"] for row in old] == ["2020-02-29", "2020-03-01"]
+        await owner.execute("SELECT make_day('2020-03-01')")  # once more, which is no mistake
+        assert await viewer.fetchval("SELECT count(*) FROM days WHERE day < '2021-01-01'") == 2
+
+    play(database, story)

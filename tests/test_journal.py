@@ -1,6 +1,7 @@
 """Group commit: who is told what, and when."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ class FakeRecord(NamedTuple):
 class FakeEntry(NamedTuple):
     number: int
     record: FakeRecord
+    arrived: float = math.inf
 
 
 def entry(number: int, size: int = 0) -> FakeEntry:
@@ -104,6 +106,23 @@ def test_a_mistake_of_ours_is_refused_and_does_not_end_the_replica() -> None:
         table.journal.close()
         await running
         assert table.told == [("refused", [1]), ("recorded", [2])]
+
+    asyncio.run(story())
+
+
+def test_who_has_waited_too_long_is_refused_and_not_written() -> None:
+    """As after this process was stopped for a while: those who came since are written, nobody waits for the others."""
+
+    async def story() -> None:
+        table = Table()
+        table.may_commit.set()
+        now = asyncio.get_running_loop().time()
+        for number, arrived in enumerate([now - 60, now - journal.QUEUE_S - 1, now - 1, now]):
+            table.journal.submit(FakeEntry(number, FakeRecord(b"x"), arrived))
+        table.journal.close()
+        await table.journal.run()
+        assert table.told == [("refused", [0, 1]), ("recorded", [2, 3])]
+        assert (table.journal.rows, table.journal.bytes) == (0, 0)
 
     asyncio.run(story())
 

@@ -153,11 +153,26 @@ def test_a_disk_that_hangs_is_waited_for_once_and_then_refused_until_it_answers(
     play(story)
 
 
-def test_a_batch_whose_deadline_has_passed_is_refused(parts: Parts) -> None:
+def test_a_batch_whose_deadline_has_passed_is_refused_and_the_next_is_not(parts: Parts) -> None:
+    """As for a process that was stopped in the middle of a flush."""
+
     async def story() -> None:
         parts.database.is_silent()
-        with pytest.raises(NotRecorded):
+        with pytest.raises(NotRecorded, match="did not answer in time"):
             await parts.write(1, within_s=-1)
+        assert await parts.write(2) == "spooled"
+
+    play(story)
+
+
+def test_an_append_that_is_about_to_end_is_waited_for(parts: Parts) -> None:
+    async def story() -> None:
+        parts.recorder.database_up = False
+        parts.disk.turns.clear()
+        with pytest.raises(NotRecorded, match="too slow"):
+            await parts.write(1, within_s=0.05)
+        asyncio.get_running_loop().call_later(0.02, parts.disk.turns.set)
+        assert await parts.write(2) == "spooled"
 
     play(story)
 

@@ -1,6 +1,7 @@
 """Supervision, on small processes of its own: backoff, replacement, the end of a whole group; and what is left over."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -188,17 +189,20 @@ while True:
 """
 
 
-async def hanging(folder: Path, most_silences: int | None = 3, status: str = "200 OK") -> Process:
-    """A part that answers, until it is stopped by a signal; asked anew after 0.1 s."""
+@contextlib.asynccontextmanager
+async def answering(folder: Path, most_silences: int | None = 3, status: str = "200 OK") -> AsyncIterator[Process]:
+    """A part that answers, until a signal stops it; asked anew after 0.1 s."""
     (folder / "status").write_text(status)
     path = folder / "part.sock"
     command = (sys.executable, "-c", _ANSWERS, str(path))
-    process = Process(
-        part(folder, *command, health=lambda: ready(path, 0.1), most_silences=most_silences), lambda: None
-    )
+    answers = part(folder, *command, health=lambda: ready(path, 0.1), stops=0.2, most_silences=most_silences)
+    process = Process(answers, lambda: None)
     await process.start()
-    await until_true(path.exists)
-    return process
+    try:
+        await until_true(path.exists)
+        yield process
+    finally:
+        await process.stop()
 
 
 def stop_by_signal(process: Process) -> int:
@@ -209,12 +213,11 @@ def stop_by_signal(process: Process) -> int:
 
 def test_one_that_hangs_is_killed_and_started_again(tmp_path: Path) -> None:
     async def run() -> None:
-        process = await hanging(tmp_path)
-        await process.until_healthy(30)
-        hung = stop_by_signal(process)
-        await until_true(lambda: process.restarts == 1 and process.state == "healthy")
-        assert process.running and process.running.pid != hung
-        await process.stop()
+        async with answering(tmp_path) as process:
+            await process.until_healthy(30)
+            hung = stop_by_signal(process)
+            await until_true(lambda: process.restarts == 1 and process.state == "healthy")
+            assert process.running and process.running.pid != hung
 
     asyncio.run(run())
     said = (tmp_path / "part.log").read_text()
@@ -226,15 +229,14 @@ def test_one_that_hangs_for_a_shorter_while_is_left_alone(tmp_path: Path) -> Non
     """Once it answers, its silences are forgotten."""
 
     async def run() -> None:
-        process = await hanging(tmp_path, most_silences=4)
-        await process.until_healthy(30)
-        for _ in range(5):
-            hung = stop_by_signal(process)
-            await until_true(lambda: process.state == "unhealthy")
-            os.kill(hung, signal.SIGCONT)
-            await until_true(lambda: process.state == "healthy")
-        assert (process.restarts, process.running and process.running.pid) == (0, hung)
-        await process.stop()
+        async with answering(tmp_path, most_silences=4) as process:
+            await process.until_healthy(30)
+            for _ in range(5):
+                hung = stop_by_signal(process)
+                await until_true(lambda: process.state == "unhealthy")
+                os.kill(hung, signal.SIGCONT)
+                await until_true(lambda: process.state == "healthy")
+            assert (process.restarts, process.running and process.running.pid) == (0, hung)
 
     asyncio.run(run())
     assert (tmp_path / "part.log").read_text().count("healthy again") == 5
@@ -246,18 +248,17 @@ def test_one_that_does_not_hang_or_may_is_left_alone(tmp_path: Path, why: str) -
     asked = 0
 
     async def run() -> None:
-        process = await hanging(tmp_path, 1 if why != "it may hang" else None, "503 Service Unavailable")
-        if why != "it was never healthy":
-            (tmp_path / "status").write_text("200 OK")
-            await process.until_healthy(30)
-        if why == "it says that it is not ready":
-            (tmp_path / "status").write_text("503 Service Unavailable")
-        else:
-            stop_by_signal(process)
-        first = asked
-        await until_true(lambda: asked > first + 4)
-        assert process.restarts == 0 and process.state != "healthy"
-        await process.stop()
+        async with answering(tmp_path, 1 if why != "it may hang" else None, "503 Service Unavailable") as process:
+            if why != "it was never healthy":
+                (tmp_path / "status").write_text("200 OK")
+                await process.until_healthy(30)
+            if why == "it says that it is not ready":
+                (tmp_path / "status").write_text("503 Service Unavailable")
+            else:
+                stop_by_signal(process)
+            first = asked
+            await until_true(lambda: asked > first + 4)
+            assert process.restarts == 0 and process.state != "healthy"
 
     real = Process._learn
 

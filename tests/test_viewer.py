@@ -372,6 +372,7 @@ def test_openapi_describes_what_is_answered(viewer):
         "/_/api/requests",
         "/_/api/requests/{id}",
         "/_/api/requests/{id}/body",
+        "/_/api/audit",
         "/_/metrics",
     }
     assert "HTTPValidationError" not in document["components"]["schemas"]

@@ -20,8 +20,9 @@ from gatebook.app.capture import Record
 BATCH_ROWS = 500
 BATCH_BYTES = 8 * 1024 * 1024
 QUEUE_ROWS = 10_000
-CROWD_ROWS = 4
 QUEUE_BYTES = 128 * 1024 * 1024
+QUEUE_S = 3.0  # who has waited for so long is refused, while there is somebody to hear it
+CROWD_ROWS = 4
 
 
 class NotRecorded(Exception):
@@ -34,6 +35,10 @@ class Entry(Protocol):
     @property
     def record(self) -> Record: ...
 
+    @property
+    def arrived(self) -> float:
+        """By the event loop's time."""
+
 
 E = TypeVar("E", bound=Entry)
 Written = TypeVar("Written")
@@ -43,7 +48,7 @@ class Journal(Generic[E, Written]):
     """Takes entries, writes them in batches, and settles each batch as a whole.
 
     `write` commits a batch and returns how, or raises NotRecorded; then `recorded` or `refused` is called once with the
-    batch. The queue is bounded by rows and by bytes.
+    batch. The queue is bounded by rows, by bytes, and by how long an entry may wait in it.
     """
 
     def __init__(
@@ -81,8 +86,7 @@ class Journal(Generic[E, Written]):
         while self._queue or not self._closing:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._queue:
-                batch = self._take()
+            while batch := self._take():
                 await self._flush(batch)
                 if len(batch) >= CROWD_ROWS and not self._closing:
                     await asyncio.sleep(pause_s(len(batch)))
@@ -103,13 +107,26 @@ class Journal(Generic[E, Written]):
         else:
             self._recorded(batch, written)
 
+    def _refuse_late(self) -> None:
+        """Nothing is written for those whom the load balancer gives up on soon: as when this process was stopped."""
+        late, earliest = [], asyncio.get_running_loop().time() - QUEUE_S
+        while self._queue and self._queue[0].arrived < earliest:
+            late.append(self._queue.popleft())
+        if late:
+            self.bytes -= sum(map(_size, late))
+            self._refused(late, NotRecorded("this replica did not get to it in time"))
+
     def _take(self) -> Sequence[E]:
-        """The oldest entries, up to the bounds of a batch; at least one."""
-        batch = [self._queue.popleft()]
-        total = _size(batch[0])
-        while self._queue and len(batch) < BATCH_ROWS and total + _size(self._queue[0]) <= BATCH_BYTES:
+        """The oldest entries, up to the bounds of a batch; none only if none are there."""
+        self._refuse_late()
+        batch: list[E] = []
+        total = 0
+        while self._queue and len(batch) < BATCH_ROWS:
+            size = _size(self._queue[0])
+            if batch and total + size > BATCH_BYTES:
+                break
             batch.append(self._queue.popleft())
-            total += _size(batch[-1])
+            total += size
         self.bytes -= total
         return batch
 

@@ -25,6 +25,8 @@ from gatebook.spool import Spool, SpoolError
 ANSWER_WITHIN_S = 5.0  # the load balancer's proxy_read_timeout is 6 s
 FLUSH_WITHIN_S = 2.0  # what is left of the five then is the spool's
 
+_STUCK_S = 0.2
+
 Durability = Literal["committed", "spooled"]
 T = TypeVar("T")
 
@@ -93,8 +95,12 @@ class Recorder:
         self._thread.shutdown()
 
     async def _append(self, records: Sequence[Record], deadline: float) -> None:
+        if self._stuck:
+            await asyncio.wait([self._stuck], timeout=_STUCK_S)  # it may be about to end
         if self._is_stuck:
             raise NotRecorded("the database is away, and the disk of the spool does not answer")
+        if _now() > deadline:
+            raise NotRecorded("the database did not answer in time")
         appending = asyncio.ensure_future(self.in_spool(self._spool.append, self._replica, records))
         try:
             async with asyncio.timeout_at(deadline):

@@ -188,6 +188,8 @@ class Replica:
 
     async def _keep_house(self) -> None:
         while True:
+            while not self._writer.ready:  # noqa: ASYNC110  # it may take a second more
+                await asyncio.sleep(1)
             try:
                 await self._writer.keep_house()
                 wait = _KEEP_HOUSE_EVERY_S

@@ -87,6 +87,8 @@ class Runner:
             await _together(process.stop() for process in removed)
             for process in removed:
                 del self._processes[process.part.name]
+                if process.part.socket:  # nobody is to look for it there
+                    process.part.socket.unlink(missing_ok=True)
                 say(process.part.name, "stopped")
 
     async def restart(self, names: list[str], rolling: bool, say: Say) -> None:

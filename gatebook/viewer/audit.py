@@ -5,7 +5,7 @@ in between), each time after its line was read. What is nowhere is missing, unle
 a spool that cannot be seen from here. Nothing that happens meanwhile makes a request missing that is not.
 
 Runs beside traffic, in memory that does not depend on the log's length: the log is read in threads, a block at a time,
-and each question to the database is a short one that holds a connection no longer.
+and the table is asked short questions.
 """
 
 import asyncio
@@ -14,26 +14,20 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from uuid import UUID
-
-import asyncpg
 
 from gatebook import spool
 from gatebook.identity import unix_ms, utc
 from gatebook.settings import Settings
 from gatebook.viewer.access_log import Block, Line, Log, facts, moment
-from gatebook.viewer.database import Database, Unavailable
+from gatebook.viewer.database import Database
+from gatebook.viewer.recorded import Recorded, day
 from gatebook.viewer.repeats import Repeats
 from gatebook.viewer.verdict import MOST_SHOWN, OUTCOMES, Verdict
 
 SETTLE_S = 2.0  # the load balancer writes its log within a second
-_ROWS_A_QUESTION = 100_000
-_IDS_A_QUESTION = 4096
 _MOST_REMEMBERED = 100_000  # of what lay in a spool, to know in the end what was drained meanwhile
-_PATIENCE_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # the database may be restarted while an audit runs
 _READING = 0.9  # of the work
 
 T = TypeVar("T")
@@ -54,15 +48,17 @@ class Audit:
         self.progress = 0.0
         self._settings = settings
         self._database = database
+        self._recorded = Recorded(database)
         self._until_ms = time.time_ns() // 10**6
         self._since_ms = 0 if since_s is None else max(0, self._until_ms - since_s * 1000)
         self._counts = Counter(dict.fromkeys(OUTCOMES, 0))
         self._lines = 0
+        self._earliest_ms = self._until_ms  # of a line
         self._named = 0  # rows that a line of the log names
         self._spooled: list[str] = []
         self._missing: list[dict[str, Any]] = []
         self._twice: list[str] = []
-        self._repeats = Repeats()
+        self._repeats: Repeats
 
     @property
     def so_far(self) -> dict[str, float]:
@@ -76,6 +72,7 @@ class Audit:
 
     async def run(self) -> Verdict:
         """Do it; raises OSError for the log, and Unavailable."""
+        self._repeats = Repeats()
         await asyncio.sleep(SETTLE_S)
         log = self._open()
         try:
@@ -105,10 +102,13 @@ class Audit:
         counts["acknowledged"] += len(acknowledged)
         counts["unreadable"] += block.unreadable
         self._lines += len(block.lines)
-        return Tally({line.id for line in block.lines}, acknowledged, block.bytes)
+        ids = {line.id for line in block.lines}
+        if ids:
+            self._earliest_ms = min(self._earliest_ms, unix_ms(min(ids)))
+        return Tally(ids, acknowledged, block.bytes)
 
     async def _reconcile(self, tally: Tally, first_id: str) -> None:
-        absent = await self._absent(tally.ids)
+        absent = await self._recorded.absent(tally.ids)
         self._named += _from(first_id, tally.ids) - _from(first_id, absent)
         sought = [line for line in tally.acknowledged if line.id in absent]
         self._counts["recorded"] += len(tally.acknowledged) - len(sought)
@@ -119,8 +119,8 @@ class Audit:
         """Find out where these are, which the table did not have."""
         folder, spooled = await asyncio.to_thread(_seen_in_spools, self._settings.spool, {line.id for line in lines})
         again = {line.id for line in lines} - spooled
-        absent = await self._absent(again)
-        dropped = await self._dropped(absent)
+        absent = await self._recorded.absent(again)
+        dropped = await self._recorded.dropped(absent)
         self._named += _from(first_id, again) - _from(first_id, absent)
         self._spooled += sorted(spooled)[: _MOST_REMEMBERED - len(self._spooled)]
         for line in lines:
@@ -128,7 +128,7 @@ class Audit:
                 self._counts["spooled"] += 1
             elif line.id not in absent:
                 self._counts["recorded"] += 1
-            elif _day(line.id) in dropped:
+            elif day(line.id) in dropped:
                 self._counts["expired"] += 1
             elif line.durability == "spooled" and line.spool != folder:
                 self._counts["unknown"] += 1
@@ -157,45 +157,18 @@ class Audit:
         self._counts["twice"] += sum(acknowledged[id] - 1 for id in twice)
         self._twice = twice[:MOST_SHOWN]
         again = {id for id, blocks in named.items() if blocks > 1 and id >= self._first_id(log)}
-        self._named -= sum(named[id] - 1 for id in again - await self._absent(again))
+        self._named -= sum(named[id] - 1 for id in again - await self._recorded.absent(again))
 
     async def _count_rows(self, first_id: str) -> None:
         """How many there are of the span, and how many of these no line of the log names."""
-        at, last, rows = UUID(first_id), UUID(_highest_id(self._until_ms)), 0
-        share = (1 - self.progress) / max(last.int - at.int, 1)
-        while True:
-            (found,) = await self._ask("count_rows", at, last, _ROWS_A_QUESTION)
-            if found["last"] is None:
-                break
-            rows += found["ids"]
-            self._counts["twice"] += found["rows"] - found["ids"]
-            self.progress += share * (found["last"].int - at.int)
-            at = UUID(int=found["last"].int + 1)
+        rows, before = 0, self.progress
+        async for slice in self._recorded.slices(first_id, _highest_id(self._until_ms)):
+            rows += slice.ids
+            self._counts["twice"] += slice.rows - slice.ids
+            self.progress = before + (1 - before) * slice.done
         spooled = {id for id in self._spooled if id >= first_id}
-        drained = len(spooled) - len(await self._absent(spooled))
+        drained = len(spooled) - len(await self._recorded.absent(spooled))
         self._counts["unlogged"] = max(0, rows - self._named - drained)
-
-    async def _absent(self, ids: Iterable[str]) -> set[str]:
-        """Which of these are not in the table."""
-        left = sorted(ids)
-        absent: set[str] = set()
-        for start in range(0, len(left), _IDS_A_QUESTION):
-            asked = left[start : start + _IDS_A_QUESTION]
-            absent.update(row["id"] for row in await self._ask("absent_ids", asked, asked[0], asked[-1]))
-        return absent
-
-    async def _dropped(self, ids: set[str]) -> set[date]:
-        """Which of the days of these were dropped."""
-        days = {_day(id) for id in ids}
-        return {row["day"] for row in await self._ask("dropped_days", list(days))} if days else set()
-
-    async def _ask(self, query: str, *values: object) -> list[asyncpg.Record]:
-        for wait_s in _PATIENCE_S:
-            try:
-                return await self._database.rows(query, *values)
-            except Unavailable:
-                await asyncio.sleep(wait_s)
-        return await self._database.rows(query, *values)
 
     def _begins_ms(self, log: Log) -> int:
         """Where what was audited begins: the span does, or the log if that is later."""
@@ -211,7 +184,7 @@ class Audit:
     def _verdict(self, log: Log) -> Verdict:
         self.progress = 1.0
         return Verdict(
-            from_ms=self._begins_ms(log),
+            from_ms=min(self._begins_ms(log), self._earliest_ms),
             until_ms=self._until_ms,
             asked_from_ms=self._since_ms,
             log_bytes=log.bytes,
@@ -235,10 +208,6 @@ def _seen_in_spools(folder: Path, ids: set[str]) -> tuple[str | None, set[str]]:
         return spool.identity(folder), spool.contained(folder, ids)
     except (OSError, sqlite3.Error):
         return None, set()
-
-
-def _day(id: str) -> date:
-    return datetime.fromtimestamp(unix_ms(id) / 1000, UTC).date()
 
 
 def _from(first_id: str, ids: Iterable[str]) -> int:

@@ -68,29 +68,30 @@ class Told(Response):
         self._head = head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._state.running_audit:
-            progress = f"{self._state.running_audit.progress:.0%}"
-            raise Problem(409, f"another audit is running, {progress} of it is done", "ask again when it has ended")
-        self._state.running_audit = self._audit
-        try:
-            await self._run(send)
-        finally:
-            self._state.running_audit = None
-
-    async def _run(self, send: Send) -> None:
+        self._refuse_to_be_the_second()
         try:
             await self._audit.check()
         except (OSError, Unavailable) as error:
             raise self._problem(error) from None
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        self._refuse_to_be_the_second()  # another may have begun meanwhile
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         if self._head:
+            await send(start)
             return await send({"type": "http.response.body", "body": b""})
+        self._state.running_audit = self._audit
         work = asyncio.ensure_future(self._work())
         try:
+            await send(start)
             await self._tell(work, send)
         finally:
             work.cancel()
             await asyncio.wait({work})
+            self._state.running_audit = None
+
+    def _refuse_to_be_the_second(self) -> None:
+        if running := self._state.running_audit:
+            detail = f"another audit is running, {running.progress:.0%} of it is done"
+            raise Problem(409, detail, "ask again when it has ended; one runs at a time")
 
     async def _tell(self, work: "asyncio.Future[bytes]", send: Send) -> None:
         every_s = TELL_EVERY_S if self._by_lines else BLANK_EVERY_S

@@ -6,6 +6,7 @@ stopped and started, replicas being scaled away meanwhile; then all of it goes d
 and without. Each test leaves the project running.
 """
 
+import json
 import os
 import signal
 import time
@@ -122,7 +123,18 @@ def test_down_is_quick_and_up_again_finds_the_rows(project: Project, say: Say) -
     assert kept < project.stored_ids()
 
 
-def test_removing_the_volume_forgets_the_rows(project: Project, say: Say) -> None:
+def test_the_viewer_sees_every_replica_and_proves_that_nothing_is_missing(project: Project, say: Say) -> None:
+    """Over all that was done to the project so far; the log has outlived `down`, as the rows have."""
+    wait_until(lambda: _metric(project, 'gatebook_replicas{state="answers"}') == 3, 10, "three replicas are seen")
+    found = json.loads(project.ask("GET", "/_/api/audit")[1])
+    say(f"audit: {found['sentence']}")
+
+    assert found["proven"]
+    assert found["counts"]["missing"] == found["counts"]["unknown"] == 0
+    assert found["counts"]["recorded"] > 1000
+
+
+def test_removing_the_volumes_forgets_the_rows(project: Project, say: Say) -> None:
     _down(project, say, "--volumes")
     first = _up(project, say)
 
@@ -159,6 +171,11 @@ def _serving(project: Project) -> set[str]:
 
 def _durability(project: Project) -> str | None:
     return project.ask("GET", "/durability")[0].getheader("Gatebook-Durability")
+
+
+def _metric(project: Project, name: str) -> float:
+    lines = project.ask("GET", "/_/metrics")[1].decode().splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
 
 
 def _names(project: Project, count: int) -> set[str | None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import httpx
 import psutil
 import pytest
 from load import load
@@ -33,6 +34,9 @@ def test_scaling_up_and_down_under_load_drops_nothing(small_stack: Stack) -> Non
         until(lambda: len(sent.replicas) == 4, "all four to be given requests")
         small_stack.gatebook("scale", 2)
         assert small_stack.replicas() == ["webapp-1", "webapp-2"]
+    metrics = httpx.get(f"{small_stack.url}/_/metrics").text
+    assert 'gatebook_replicas{state="answers"} 2.0' in metrics
+    assert 'gatebook_replicas{state="silent"} 0.0' in metrics  # nobody looks for those that are gone
     assert sent.errors == []
     assert_kept(small_stack, sent)
 
