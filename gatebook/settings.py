@@ -148,7 +148,7 @@ class Settings:
         "PROXY_UPSTREAM",
         "webapp:8000",
         addresses,
-        "the replicas, for the load balancer: HOST:PORT or unix:/PATH, or a list",
+        "the replicas, for the load balancer and the viewer: HOST:PORT or unix:/PATH, or a list",
     )
     viewer_upstream: Address = setting(
         "GATEBOOK_VIEWER_UPSTREAM", "viewer:8000", address, "the viewer, for the load balancer"

@@ -34,6 +34,7 @@ def gatebook() -> None:
     \b
     gatebook up                 run it here; open the URL that it prints
     gatebook ps                 what runs
+    gatebook audit              prove that nothing acknowledged is missing
     gatebook down               stop; the requests are kept
 
     Every command takes --data DIR, or GATEBOOK_DATA, to say which stack it means.

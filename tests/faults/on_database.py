@@ -52,14 +52,18 @@ def hang_the_database(trial: Trial) -> None:
     trial.until_committed()
 
 
-@fault("SIGSTOP of PostgreSQL, and meanwhile SIGKILL of each replica", lasts=True)
+@fault("SIGSTOP of PostgreSQL; SIGKILL of each replica meanwhile, and while spools are drained", lasts=True)
 def hang_the_database_and_kill_the_replicas(trial: Trial) -> None:
-    """What the dead have spooled is taken over and drained by those that come after them."""
+    """What the dead have spooled is taken over by those that come after them, in the middle of it too."""
+    replicas = trial.stack.replicas()
     with hung(trial.stack):
         trial.until_spooled()
-        for name in trial.stack.replicas():
+        for name in replicas:
             trial.kill(name)
             trial.until_spooled()
+    assert trial.stack.spooled() > 0
+    for name in replicas:
+        trial.kill(name)
     trial.until_committed()
 
 

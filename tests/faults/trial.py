@@ -124,13 +124,12 @@ def run(fault: Fault, stack: Stack, form: Form) -> Result:
             fault.strike(trial)
         running.until_more(form.acknowledged - running.acknowledged, ROUND_WITHIN_S)
     stack.until_healthy()
-    checks.drain(stack)
+    left = checks.drain(stack)
     findings = checks.find(stack, running)
     for check in trial.afterwards:
         check(running.outcomes, findings)
-    return Result(
-        rounds, findings, [*findings.troubles, *_unexcused(fault.allowed, findings, rounds * running.clients)]
-    )
+    unexcused = _unexcused(fault.allowed, findings, rounds * running.clients)
+    return Result(rounds, findings, [*findings.troubles, *left, *unexcused])
 
 
 def _unexcused(allowed: Allowed, findings: Findings, in_flight: int) -> list[str]:

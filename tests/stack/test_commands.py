@@ -140,7 +140,7 @@ def test_logs_can_be_followed_until_the_stack_ends(own_stack: Stack) -> None:
 
 def test_without_a_stack_ps_is_empty_and_the_others_say_so(own_stack: Stack) -> None:
     assert own_stack.ps() == []
-    for command in (["scale", "2"], ["restart"], ["psql"], ["logs"]):
+    for command in (["scale", "2"], ["restart"], ["psql"], ["logs"], ["audit"]):
         done = own_stack.gatebook(*command, check=False)
         assert done.returncode == 1
         assert "gatebook up --data" in done.stderr, done.stderr
@@ -152,7 +152,7 @@ def test_help_comes_at_once_and_shows_an_example_for_every_command(own_stack: St
     began = time.monotonic()
     page = own_stack.gatebook("--help").stdout
     print(f"gatebook --help: {time.monotonic() - began:.3f} s")
-    for command in ("up", "down", "ps", "scale", "restart", "logs", "psql"):
+    for command in ("up", "down", "ps", "scale", "restart", "logs", "psql", "audit"):
         assert f"\n  {command} " in page
         assert f"\n  gatebook {command}" in own_stack.gatebook(command, "--help").stdout
     loaded = "import sys; sys.argv = ['gatebook', '--help']\nfrom gatebook.cli import main\n"
