@@ -13,6 +13,8 @@ from gatebook.settings import Address, Settings
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Z_]+)\}")
 _MOST_OPEN_FILES = 65536
+_STRIKES = "max_fails=3 fail_timeout=1s"  # an idle connection that a replica has just closed counts as one
+_NEVER_ASIDE = "max_fails=0 backup"
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -39,15 +41,15 @@ def values(
         "CONNECTIONS": str(open_files // 2),
         "BODY_MAX": str(settings.body_max),
         "RESOLVER": _resolver(settings.resolvers) if any(map(_needs_resolving, upstreams)) else "",
-        "REPLICAS": "".join(map(_server, settings.proxy_upstream)),
-        "VIEWER": _server(settings.viewer_upstream),
+        "REPLICAS": "".join(_server(each, _STRIKES) for each in settings.proxy_upstream),
+        "BACKUPS": "".join(_server(each, _NEVER_ASIDE) for each in settings.proxy_upstream),
+        "VIEWER": _server(settings.viewer_upstream, _STRIKES),
     }
 
 
-def _server(address: Address) -> str:
-    """Three strikes: an idle connection that a replica has just closed counts as one, and means nothing."""
+def _server(address: Address, options: str) -> str:
     resolve = " resolve" if _needs_resolving(address) else ""
-    return f"server {address}{resolve} max_fails=3 fail_timeout=1s; "
+    return f"server {address}{resolve} {options}; "
 
 
 def _resolver(servers: tuple[str, ...]) -> str:

@@ -12,6 +12,8 @@ set -eu
 
 export STATE="${STATE:-/tmp}" LISTEN=8080 ACCESS_LOG="${GATEBOOK_ACCESS_LOG:-/var/log/gatebook/access.log}" USER=
 TIDY_EVERY_S=2
+STRIKES='max_fails=3 fail_timeout=1s'  # an idle connection that a replica has just closed counts as one
+NEVER_ASIDE='max_fails=0 backup'
 
 fail() {
     printf 'Error: %s\nTry:   %s\n' "$1" "$2" >&2
@@ -30,7 +32,7 @@ is_name() {
     printf '%s' "$1" | grep -Eqv '^(unix:|\[|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+:)'
 }
 
-# servers NAME DEFAULT: the setting NAME as nginx's server lines
+# servers NAME DEFAULT OPTIONS: the setting NAME as nginx's server lines
 servers() {
     words=
     eval "words=\${$1:-$2}"
@@ -40,7 +42,7 @@ servers() {
         is_server "$word" || fail "$1 is '$words': expected HOST:PORT, such as $2, or unix:/PATH" \
             "set $1 in .env to where the service listens"
         if is_name "$word"; then resolve=' resolve'; else resolve=''; fi
-        printf 'server %s%s max_fails=3 fail_timeout=1s; ' "$word" "$resolve"
+        printf 'server %s%s %s; ' "$word" "$resolve" "$3"
     done
 }
 
@@ -74,14 +76,15 @@ configuration() {
     case $OPEN_FILES in unlimited) OPEN_FILES=65536 ;; esac
     [ "$OPEN_FILES" -le 65536 ] || OPEN_FILES=65536
     CONNECTIONS=$((OPEN_FILES / 2))
-    REPLICAS=$(servers PROXY_UPSTREAM webapp:8000)
-    VIEWER=$(servers GATEBOOK_VIEWER_UPSTREAM viewer:8000)
+    REPLICAS=$(servers PROXY_UPSTREAM webapp:8000 "$STRIKES")
+    BACKUPS=$(servers PROXY_UPSTREAM webapp:8000 "$NEVER_ASIDE")
+    VIEWER=$(servers GATEBOOK_VIEWER_UPSTREAM viewer:8000 "$STRIKES")
     BODY_MAX=$(bytes GATEBOOK_BODY_MAX 1GiB)
     RESOLVER=
     case "$REPLICAS$VIEWER" in *' resolve '*) RESOLVER=$(resolver) ;; esac
-    export OPEN_FILES CONNECTIONS REPLICAS VIEWER BODY_MAX RESOLVER
+    export OPEN_FILES CONNECTIONS REPLICAS VIEWER BODY_MAX RESOLVER BACKUPS
     # shellcheck disable=SC2016  # envsubst wants the names
-    envsubst '$USER $STATE $ACCESS_LOG $LISTEN $OPEN_FILES $CONNECTIONS $BODY_MAX $RESOLVER $REPLICAS $VIEWER' \
+    envsubst '$USER $STATE $ACCESS_LOG $LISTEN $OPEN_FILES $CONNECTIONS $BODY_MAX $RESOLVER $REPLICAS $BACKUPS $VIEWER' \
         <"$(dirname "$0")/nginx.conf.template"
 }
 

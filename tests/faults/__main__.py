@@ -1,7 +1,7 @@
 """`make chaos`, that is `python -m tests.faults [--acknowledged N]`: every fault in turn, then the table for README.
 
 Ends with exit code 1 when anything that was acknowledged is lost, there twice or altered, when a client saw an error
-that the fault does not excuse, or when the stack did not come back.
+that the fault does not excuse, when the stack did not come back, or when its own audit says otherwise.
 """
 
 import argparse
@@ -33,8 +33,9 @@ def main() -> None:
     started = time.monotonic()
     with Stacks() as stacks:
         lines = [_line(fault, stacks, form) for fault in faults]
+        audits = "\n".join(stacks.audits())
     written = f"{_heading(lines, time.monotonic() - started)}\n{table(lines)}"
-    print(f"\n{written}")
+    print(f"\n{audits}\n\n{written}")
     if not chosen.only:
         RESULTS.write_text(written)
         print(f"written to {RESULTS}")

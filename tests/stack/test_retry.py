@@ -1,5 +1,6 @@
 """Once, however often nginx tries, and 503 when nothing can be recorded: single parts, made to misbehave."""
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fake_replica import Fake, ok
 from parts import LoadBalancer, Replica, environment, running, short_folder, status, until
 from postgres import Cluster
 
@@ -85,6 +87,28 @@ def test_a_replica_that_dies_after_commit_and_before_its_answer_leaves_one_row(
     assert rows == [f"{answer.json()['id']}|{number}" for number, answer in enumerate(answers)]
     log = [json.loads(line) for line in balancer.access_log.read_text().splitlines()]
     assert max(len(line["upstreams"].replace(" : ", ", ").split(", ")) for line in log) == 2
+
+
+def test_replicas_that_have_just_died_one_after_the_other_are_asked_again_as_soon_as_they_are_back(
+    folder: Path,
+) -> None:
+    """nginx puts each aside for a second after a few failures; with all of them aside there would be nobody to ask."""
+    paths = [folder / "first.sock", folder / "second.sock"]
+    balancer = LoadBalancer(folder, paths)
+
+    async def story() -> None:
+        async def post() -> int:
+            return (await client.post(balancer.url)).status_code
+
+        async with httpx.AsyncClient() as client:
+            async with Fake(ok(b"")).at(paths[1]):  # the first is dead
+                assert {await post() for _ in range(20)} == {200}
+            async with Fake(ok(b"")).at(paths[0]):  # it is back, and the second is dead
+                paths[1].unlink()
+                assert {await post() for _ in range(20)} == {200}
+
+    with running([balancer]):
+        asyncio.run(story())
 
 
 def test_without_a_replica_the_refusal_is_ours(folder: Path) -> None:
