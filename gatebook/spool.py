@@ -31,11 +31,14 @@ CREATE TABLE IF NOT EXISTS spooled (
     http_version TEXT, method TEXT, target TEXT, headers TEXT, body BLOB, body_sha256 BLOB,
     refused TEXT -- why the database will never take it
 )"""
+_INDEX = "CREATE INDEX IF NOT EXISTS refused ON spooled (seq) WHERE refused IS NOT NULL"
+_LEFT = "SELECT count(*) FROM spooled WHERE seq > ? OR refused IS NOT NULL"
 # A file shrinks as it is drained; what is left of its log, too. F_FULLFSYNC is what macOS calls a sync.
 _PRAGMAS = (
-    *("auto_vacuum = FULL", "journal_mode = WAL", "synchronous = FULL", "fullfsync = ON"),
+    *("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON"),
     *("journal_size_limit = 4194304", "busy_timeout = 1000"),
 )
+_PRAGMA_OF_A_NEW_FILE = "auto_vacuum = FULL"  # it writes, for which a full disk has no room
 _INSERT = f"INSERT OR IGNORE INTO spooled (replica, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)})"  # noqa: S608
 _OLDEST = (
     f"SELECT seq, replica, {', '.join(COLUMNS)} FROM spooled WHERE seq > ? AND refused IS NULL ORDER BY seq LIMIT ?"  # noqa: S608
@@ -65,7 +68,7 @@ class Depth(NamedTuple):
 
 
 class File:
-    """One spool of the folder, owned by this process."""
+    """One spool of the folder, owned by this process. Its methods raise sqlite3.Error and OSError."""
 
     def __init__(self, folder: Path, name: str, lock: int) -> None:
         self.path = folder / f"{name}.sqlite"
@@ -73,29 +76,26 @@ class File:
         self._lock = lock
         self._released = False
         self._database: sqlite3.Connection | None = None
-        self.rows = 0  # all that is in it
-        self._refused: set[int] = set()  # of these, the ones that the database will never take
         self._drained = 0  # up to this record it has been drained, though a full disk may keep it from being deleted
+        self._refused: dict[int, str] = {}  # records that the database will never take, and why
+        self.rows = 0  # for whoever watches; what is deleted does not depend on it
         if self.path.exists():
             self._take_over()
-
-    @property
-    def to_drain(self) -> int:
-        """How many records are to be drained."""
-        return self.rows - len(self._refused)
 
     @property
     def bytes(self) -> int:
         return sum(_size(path) for path in _files(self.path))
 
     def append(self, replica: str, records: Sequence[Sequence[Any]]) -> None:
-        """Keep `records`, each once, in one transaction; returns when it is synced. Raises sqlite3.Error, OSError."""
+        """Keep `records`, each once, in one transaction; returns when it is synced."""
         with self._transaction() as database:
             done = database.executemany(_INSERT, [(replica, *record) for record in records])
         self.rows += done.rowcount
 
     def oldest(self, most_rows: int, most_bytes: int) -> list[Spooled]:
-        """The records that came first, in the order they came: at least one if there is any. Raises sqlite3.Error."""
+        """The records to drain that came first, in the order they came: at least one if there is any."""
+        if not self.path.exists():
+            return []
         found: list[Spooled] = []
         for seq, replica, *record in self._open().execute(_OLDEST, (self._drained, most_rows)):
             record[COLUMNS.index("truncated")] = bool(record[COLUMNS.index("truncated")])
@@ -105,32 +105,41 @@ class File:
                 break
         return found
 
+    def refuse(self, seq: int, why: str) -> None:
+        """Set a record aside, which the database will never take: `forget` of its batch keeps it."""
+        self._refused[seq] = why
+
     def forget(self, batch: Sequence[Spooled]) -> None:
-        """Delete what `oldest` gave: the database has it. Raises sqlite3.Error, OSError."""
+        """Delete what `oldest` gave: the database has it, but for what it refused."""
         self._drained = batch[-1].seq
         self.rows -= sum(each.seq not in self._refused for each in batch)
-        if not self.rows:
-            return self._remove()
         try:
             with self._transaction() as database:
+                mark = "UPDATE spooled SET refused = ? WHERE seq = ? AND refused IS NULL"
+                database.executemany(mark, [(why, seq) for seq, why in self._refused.items()])
                 database.execute("DELETE FROM spooled WHERE seq <= ? AND refused IS NULL", (self._drained,))
         except sqlite3.OperationalError as error:
             if not _is_full(error):
                 raise  # else the file goes as a whole, in the end: deleting that takes no room
 
-    def refuse(self, seq: int, why: str) -> None:
-        """Set a record aside: the database will never take it, and it is not to stand in the way of the others."""
-        with self._transaction() as database:
-            database.execute("UPDATE spooled SET refused = ? WHERE seq = ?", (why, seq))
-        self._refused.add(seq)
+    def clear(self) -> bool:
+        """Delete the file if nothing is in it that is still to be kept; returns whether it is gone."""
+        if self.path.exists():
+            [(left,)] = self._open().execute(_LEFT, (self._drained,))
+            self.rows = max(left, len(self._refused))
+            if self.rows:
+                return False
+            self._close()
+            for path in _files(self.path):
+                path.unlink(missing_ok=True)
+            self._drained = 0  # the next one counts anew
+        return True
 
     def release(self) -> None:
-        """Own it no more. What is left in it is for whoever takes the lock next. Raises sqlite3.Error, OSError."""
+        """Own it no more. What is left in it is for whoever takes the lock next."""
         try:
-            if self.rows:
-                self._close()
-            else:
-                self._remove()
+            self._close()
+            if not self.path.exists():
                 self._lock_path.unlink(missing_ok=True)
         finally:
             self._released = True
@@ -140,16 +149,7 @@ class File:
         if self._released:
             raise SpoolError("the spool has another owner now")
         if not self._database:
-            database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            try:
-                for pragma in _PRAGMAS:
-                    database.execute(f"PRAGMA {pragma}")
-                database.execute(_SCHEMA)
-                _sync(self.path.parent)
-            except BaseException:
-                database.close()
-                raise
-            self._database = database
+            self._database = _connected(self.path)
         return self._database
 
     @contextlib.contextmanager
@@ -165,15 +165,14 @@ class File:
             raise
 
     def _take_over(self) -> None:
-        with self._transaction() as database:
-            database.execute("UPDATE spooled SET refused = NULL WHERE refused IS NOT NULL")  # it is worth another try
-            [(self.rows,)] = database.execute("SELECT count(*) FROM spooled")
-
-    def _remove(self) -> None:
-        self._close()
-        self._drained = 0  # the next one counts anew
-        for path in _files(self.path):
-            path.unlink(missing_ok=True)
+        """What was refused is worth another try. On a full disk it has to wait for the next owner."""
+        try:
+            with self._transaction() as database:
+                database.execute("UPDATE spooled SET refused = NULL WHERE refused IS NOT NULL")
+        except sqlite3.OperationalError as error:
+            if not _is_full(error):
+                raise
+        [(self.rows,)] = self._open().execute(_LEFT, (0,))
 
     def _close(self) -> None:
         if self._database:
@@ -221,17 +220,26 @@ class Spool:
             self._distrust(error)
             raise SpoolError(f"the spool cannot be written: {error}") from None
 
-    def next_file(self) -> File | None:
-        """A file with something to drain: what others have left comes first. Raises SpoolError."""
-        for file in [file for file in self._adopted if not file.rows]:
-            self._adopted.remove(file)
-            _let_go(file)
+    def next_batch(self, most_rows: int, most_bytes: int) -> tuple[File, list[Spooled]] | None:
+        """What to drain next, and out of which file: what others have left comes first. Raises SpoolError."""
+        trouble: Exception | None = None
         try:
             if left := adopt(self._folder):
                 self._adopted.append(left)
         except (sqlite3.Error, OSError) as error:
-            raise SpoolError(f"a spool in {self._folder} cannot be read: {error}") from None
-        return next((file for file in self._held() if file.to_drain), None)
+            trouble = error
+        for file in self._held():
+            try:
+                if batch := file.oldest(most_rows, most_bytes):
+                    return file, batch
+                if file.clear() and file is not self._own:
+                    self._drop(file)
+            except (sqlite3.Error, OSError, SpoolError) as error:
+                self._drop(file)  # whoever takes it over next counts anew
+                trouble = error
+        if trouble:
+            raise SpoolError(f"a spool in {self._folder} cannot be read: {trouble}")
+        return None
 
     def close(self) -> None:
         """Leave what is there to whoever comes next."""
@@ -242,8 +250,12 @@ class Spool:
     def _distrust(self, error: Exception) -> None:
         """After anything but a full disk nothing more goes into this file. What is in it will be taken over."""
         if self._own and not _is_full(error):
-            _let_go(self._own)
-            self._own = None
+            self._drop(self._own)
+
+    def _drop(self, file: File) -> None:
+        _let_go(file)
+        self._adopted = [each for each in self._adopted if each is not file]
+        self._own = None if file is self._own else self._own
 
     def _held(self) -> list[File]:
         return [*self._adopted, *([self._own] if self._own else [])]
@@ -271,21 +283,30 @@ def adopt(folder: Path) -> File | None:
     """
     unreadable: Exception | None = None
     for path in sorted(folder.glob("*.lock")):
-        lock = _lock(path)
-        if lock is None:
-            continue
+        file = None
         try:
-            file = File(folder, path.stem, lock)
+            file = _taken(folder, path)
+            if file and not file.clear():
+                return file
         except (sqlite3.Error, OSError) as error:
-            os.close(lock)
             unreadable = error
-            continue
-        if file.rows:
-            return file
-        _let_go(file)
+        if file:
+            _let_go(file)
     if unreadable:
         raise unreadable
     return None
+
+
+def _taken(folder: Path, path: Path) -> File | None:
+    """The spool of a lock, if that was free."""
+    lock = _lock(path)
+    if lock is None:
+        return None
+    try:
+        return File(folder, path.stem, lock)
+    except BaseException:
+        os.close(lock)
+        raise
 
 
 def identity(folder: Path) -> str | None:
@@ -367,6 +388,33 @@ def _identify(folder: Path) -> str:
     finally:
         beside.unlink(missing_ok=True)
     return identity(folder) or ""
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """A connection to a spool, which is made if it is not there."""
+    try:
+        return _prepared(path, [])
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_IOERR_SHMSIZE:
+            raise
+        # No room for the file in which connections agree: then there is only this one, which does without.
+        return _prepared(path, ["locking_mode = EXCLUSIVE"])
+
+
+def _prepared(path: Path, pragmas: Sequence[str]) -> sqlite3.Connection:
+    is_new = not _size(path)
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in (*pragmas, *([_PRAGMA_OF_A_NEW_FILE] if is_new else []), *_PRAGMAS):
+            database.execute(f"PRAGMA {pragma}")
+        database.execute(_SCHEMA)
+        database.execute(_INDEX)
+        if is_new:
+            _sync(path.parent)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _is_full(error: Exception) -> bool:

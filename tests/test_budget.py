@@ -62,7 +62,7 @@ def test_who_has_gone_away_does_not_hold_up_the_others() -> None:
 
 
 def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget_module, "WAIT_S", 0.01)
+    monkeypatch.setattr(budget_module, "BUFFERED_WAIT_S", 0.01)
 
     async def story() -> None:
         budget = Budget(LARGE)

@@ -125,7 +125,7 @@ def test_a_body_that_came_whole_with_its_head_waits_too() -> None:
 
 def test_a_body_that_has_waited_in_vain_is_read_past_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it is read, so that nginx gets the answer; and the connection is good for the next request."""
-    monkeypatch.setattr(budget_module, "WAIT_S", 0.01)
+    monkeypatch.setattr(budget_module, "BUFFERED_WAIT_S", 0.01)
 
     async def story() -> None:
         application = Application(LARGE)

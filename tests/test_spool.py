@@ -5,15 +5,16 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gatebook import spool as spool_module
 from gatebook.app.capture import Record
 from gatebook.errors import UserError
-from gatebook.spool import COLUMNS, File, Spool, Spooled, SpoolError, adopt, contained, depth, identity, own
+from gatebook.spool import COLUMNS, File, Spool, SpoolError, adopt, contained, depth, identity, own
 
 MANY = 10**9
 
@@ -34,11 +35,15 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     made.close()
 
 
-def drained(file: File) -> list[tuple[str, Record]]:
-    """All that is in it, taken out as the drain does."""
+def drained(spool: Spool) -> list[tuple[str, str]]:
+    """All that is to be drained, taken out as the drain does: replicas and ids."""
+    return [(replica, record.id) for replica, record in drained_records(spool)]
+
+
+def drained_records(spool: Spool) -> list[tuple[str, Record]]:
     found = []
-    while file.to_drain:
-        batch = file.oldest(2, MANY)
+    while one := spool.next_batch(2, MANY):
+        file, batch = one
         found += [(each.replica, Record(*each.record)) for each in batch]
         file.forget(batch)
     return found
@@ -53,34 +58,29 @@ def test_what_is_appended_comes_out_as_it_was_oldest_first_and_once(spool: Spool
     spool.append("webapp-1", records[:2])
     spool.append("webapp-1", records[2:])
     assert (spool.rows, depth(tmp_path).rows) == (4, 4)
-    file = spool.next_file()
-    assert file
-    assert drained(file) == [("webapp-1", each) for each in (records[0], records[1], records[2], records[4])]
-    assert all(type(each.truncated) is bool for _, each in drained(file))
-    assert (spool.rows, spool.next_file()) == (0, None)
+    found = drained_records(spool)
+    assert found == [("webapp-1", each) for each in (records[0], records[1], records[2], records[4])]
+    assert all(type(each.truncated) is bool for _, each in found)
+    assert (spool.rows, spool.next_batch(1, MANY)) == (0, None)
 
 
 def test_nothing_is_left_of_a_drained_spool_but_its_lock(spool: Spool, tmp_path: Path) -> None:
     spool.append("webapp-1", [record(1)])
-    file = spool.next_file()
-    assert file
-    drained(file)
+    drained(spool)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".lock"]
     spool.append("webapp-1", [record(1), record(2)])  # and it is there again at need
-    assert spool.next_file() is file
-    file.forget(file.oldest(1, MANY))
-    assert depth(tmp_path).rows == 1
-    spool.close()
-    assert depth(tmp_path) == (1, depth(tmp_path).bytes, 1, "id-002")
+    assert drained(spool) == [("webapp-1", "id-001"), ("webapp-1", "id-002")]
 
 
 def test_a_batch_is_bounded_by_rows_and_by_bytes_but_never_empty(spool: Spool) -> None:
     spool.append("webapp-1", [record(number, b"x" * 1000) for number in range(10)])
-    file = spool.next_file()
-    assert file
-    assert len(file.oldest(3, MANY)) == 3
-    assert len(file.oldest(MANY, 2500)) == 3
-    assert len(file.oldest(MANY, 1)) == 1
+
+    def count(rows: int, bytes: int) -> int:
+        found = spool.next_batch(rows, bytes)
+        assert found
+        return len(found[1])
+
+    assert (count(3, MANY), count(MANY, 2500), count(MANY, 1)) == (3, 3, 1)
 
 
 def test_readers_find_what_is_there_beside_its_owner(spool: Spool, tmp_path: Path) -> None:
@@ -99,8 +99,7 @@ def test_two_processes_have_a_file_each_and_one_identity(tmp_path: Path, spool: 
     other.append("webapp-2", [record(2)])
     assert depth(tmp_path)[::2] == (2, 2)
     assert spool.identity == other.identity
-    assert spool.next_file() is not other.next_file()
-    assert (spool.rows, other.rows) == (1, 1)  # neither takes the other's
+    assert (drained(spool), drained(other)) == ([("webapp-1", "id-001")], [("webapp-2", "id-002")])
     other.close()
 
 
@@ -122,13 +121,10 @@ def test_what_a_killed_process_leaves_is_taken_over_by_one(tmp_path: Path, spool
     process.join()
     assert contained(tmp_path, ["id-001", "id-002"]) == {"id-001", "id-002"}
     spool.append("webapp-9", [record(9)])
-    file = spool.next_file()
-    assert file
+    assert spool.next_batch(1, MANY)
     assert adopt(tmp_path) is None  # it is taken
-    assert [replica for replica, _ in drained(file)] == ["webapp-1", "webapp-1"]  # the older before our own
-    file = spool.next_file()
-    assert file
-    assert [replica for replica, _ in drained(file)] == ["webapp-9"]
+    expected = [("webapp-1", "id-001"), ("webapp-1", "id-002"), ("webapp-9", "id-009")]  # the older before our own
+    assert drained(spool) == expected
     assert len(list(tmp_path.glob("*.lock"))) == 1
 
 
@@ -138,37 +134,41 @@ def test_a_lock_without_a_spool_is_cleared_away(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_spool_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+def test_a_spool_that_cannot_be_read_keeps_no_other_from_being_drained(spool: Spool, tmp_path: Path) -> None:
+    """It is said once the others are done."""
     (tmp_path / "0.lock").touch()
     (tmp_path / "0.sqlite").write_bytes(b"this is no database" * 100)
-    with pytest.raises(sqlite3.DatabaseError):
-        adopt(tmp_path)
     left = Spool(tmp_path, MANY)
     left.append("webapp-1", [record(1)])
     left.close()
-    file = adopt(tmp_path)
-    assert file
-    assert file.rows == 1
-    file.release()
+    spool.append("webapp-2", [record(2)])
+    for id in ("id-001", "id-002"):
+        found = spool.next_batch(9, MANY)
+        assert found
+        assert [each.record[0] for each in found[1]] == [id]
+        found[0].forget(found[1])
+    with pytest.raises(SpoolError, match="not a database"):
+        spool.next_batch(9, MANY)
+    assert len(list(tmp_path.glob("*.lock"))) == 2
+    spool.append("webapp-2", [record(3)])  # and recording goes on
 
 
 def test_a_record_that_the_database_will_never_take_is_set_aside_and_kept(spool: Spool, tmp_path: Path) -> None:
     spool.append("webapp-1", [record(1), record(2)])
-    file = spool.next_file()
-    assert file
-    file.refuse(file.oldest(1, MANY)[0].seq, "because")
-    batch = file.oldest(2, MANY)
-    assert [each.seq for each in batch] == [2]
-    file.forget([Spooled(1, "webapp-1", ()), *batch])  # as the drain has them, which met the first among others
-    assert spool.next_file() is None
+    found = spool.next_batch(2, MANY)
+    assert found
+    file, batch = found
+    file.refuse(batch[0].seq, "because")
+    file.forget(batch)
+    assert spool.next_batch(2, MANY) is None
     spool.append("webapp-1", [record(3)])
-    assert [each.id for _, each in drained(file)] == ["id-003"]
-    assert contained(tmp_path, ["id-001"]) == {"id-001"}
+    assert drained(spool) == [("webapp-1", "id-003")]
+    assert contained(tmp_path, ["id-001", "id-002"]) == {"id-001"}
+    assert spool.rows == 1
     spool.close()
-    again = adopt(tmp_path)  # whoever takes it over tries it again
-    assert again
-    assert [each.id for _, each in drained(again)] == ["id-001"]
-    again.release()
+    again = Spool(tmp_path, MANY)  # whoever takes it over tries it again
+    assert drained(again) == [("webapp-1", "id-001")]
+    again.close()
 
 
 def test_a_released_file_is_touched_no_more(tmp_path: Path) -> None:
@@ -186,9 +186,7 @@ def test_beyond_its_limit_it_takes_nothing_and_below_again(tmp_path: Path) -> No
             spool.append("webapp-1", [record(number, b"x" * 60_000)])
     assert 3 <= spool.rows < 10
     assert 400_000 <= depth(tmp_path).bytes < 600_000
-    file = spool.next_file()
-    assert file
-    drained(file)
+    drained(spool)
     spool.append("webapp-1", [record(99)])
     spool.close()
 
@@ -208,37 +206,43 @@ def test_after_a_failed_disk_the_next_file_is_a_new_one_and_the_old_is_drained(
             spool.append("webapp-1", [record(2)])
     spool.append("webapp-1", [record(3)])
     assert len(list(tmp_path.glob("*.sqlite"))) == 2
-    assert spool_module.depth(tmp_path).rows == 2
-    for id in ("id-001", "id-003"):
-        file = spool.next_file()
-        assert file
-        assert [each.id for _, each in drained(file)] == [id]
+    assert drained(spool) == [("webapp-1", "id-001"), ("webapp-1", "id-003")]
 
 
-def test_a_full_disk_does_not_keep_a_spool_from_being_drained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_a_file_that_cannot_be_deleted_costs_nothing_that_comes_after(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """It holds what was drained: to bring that again is harmless, but nothing new may be taken for it."""
+    spool.append("webapp-1", [record(1), record(2)])
+    unlink = Path.unlink
+
+    def fails(path: Path, missing_ok: bool = False) -> None:
+        if path.name.endswith(f".sqlite{suffix}"):
+            raise OSError(30, "Read-only file system")
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", fails)
+        with pytest.raises(SpoolError, match="Read-only"):
+            drained(spool)
+    spool.append("webapp-1", [record(number) for number in range(3, 6)])
+    assert {id for _, id in drained(spool)} >= {"id-003", "id-004", "id-005"}
+    assert depth(tmp_path).rows == 0
+
+
+def test_a_full_disk_keeps_no_spool_from_being_drained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To delete a record takes room, to delete a file does not; and no record is brought twice for it."""
     file = own(tmp_path)
     file.append("webapp-1", [record(number) for number in range(5)])
-    with sqlite3.connect(file.path) as pages:
-        (count,) = pages.execute("PRAGMA page_count").fetchone()
-    pages.close()
-
-    def full(self: File) -> sqlite3.Connection:
-        database = opened(self)
-        database.execute(f"PRAGMA max_page_count = {count}")
-        return database
-
-    opened = File._open
-    monkeypatch.setattr(File, "_open", full)
-    with pytest.raises(sqlite3.OperationalError, match="full"):
-        file.append("webapp-1", [record(9, b"x" * 100_000)])
-    with monkeypatch.context() as stuck:
-        stuck.setattr(File, "_transaction", _disk_full)
+    with monkeypatch.context() as full:
+        full.setattr(File, "_transaction", _disk_full)
         first = file.oldest(3, MANY)
         file.forget(first)
         rest = file.oldest(3, MANY)
         assert [each.record[0] for each in (*first, *rest)] == [f"id-{number:03}" for number in range(5)]
         file.forget(rest)
+        assert file.clear()
     assert list(tmp_path.glob("*.sqlite*")) == []
     file.release()
 
@@ -251,8 +255,44 @@ def _disk_full(file: File) -> Iterator[None]:
     yield
 
 
+@pytest.mark.parametrize("owner", ["killed", "stopped"])
+def test_what_is_left_on_a_full_disk_is_taken_over_and_drained_there(tmp_path: Path, owner: str) -> None:
+    """A disk of our own, full to the last byte; who was stopped has taken the file away in which connections agree."""
+    command = ["unshare", "--mount", *(["--user", "--map-root-user"] if os.geteuid() else [])]
+    script = (
+        f'mount -t tmpfs -o size=2m tmpfs "{tmp_path}" && exec "{sys.executable}" "{__file__}" "{tmp_path}" {owner}'
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([*command, "sh", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "15 drained, 1 kept\n"), done.stderr
+
+
+def _on_a_full_disk(folder: Path, owner: str) -> None:
+    left = own(folder)
+    left.append("webapp-1", [record(number, b"x" * 1000) for number in range(16)])
+    if owner == "stopped":
+        left.release()
+    else:
+        os.close(left._lock)  # as the kernel does
+    with open(folder / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while ballast.write(bytes(4096)) == 4096:
+            pass
+    spool, count = Spool(folder, MANY), 0
+    while found := spool.next_batch(5, MANY):
+        file, batch = found
+        if not count:
+            file.refuse(batch[0].seq, "because")
+        count += len(batch)
+        file.forget(batch)
+    print(f"{count - 1} drained, {spool.rows} kept")
+
+
 def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be used") as failure:
         Spool(tmp_path / "file" / "spool", MANY).prepare()
     assert "GATEBOOK_SPOOL" in failure.value.hint
+
+
+if __name__ == "__main__":
+    _on_a_full_disk(Path(sys.argv[1]), sys.argv[2])

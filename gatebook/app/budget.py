@@ -11,6 +11,10 @@ from collections.abc import Callable
 BODY_BYTES = 64 * 1024 * 1024  # about what the database takes in the time that a request may wait for it
 SMALL_BYTES = 64 * 1024
 WAIT_S = 8.0  # the load balancer gives up sending after 10 s (proxy_send_timeout)
+BUFFERED_BYTES = 1024 * 1024  # what it may have sent whole, into the buffers of the sockets:
+BUFFERED_WAIT_S = (
+    1.0  # then it waits for the answer already, 6 s (proxy_read_timeout), and this and the journal's are 5.5
+)
 
 
 class Waiting:
@@ -19,7 +23,8 @@ class Waiting:
     def __init__(self, size: int, tell: Callable[[bool], None]) -> None:
         self.size = size
         self._tell: Callable[[bool], None] | None = tell
-        self._timer = asyncio.get_running_loop().call_later(WAIT_S, self.settle, False)
+        longest_s = WAIT_S if size > BUFFERED_BYTES else BUFFERED_WAIT_S
+        self._timer = asyncio.get_running_loop().call_later(longest_s, self.settle, False)
 
     @property
     def over(self) -> bool:
@@ -53,7 +58,7 @@ class Budget:
         return True
 
     def wait(self, size: int, tell: Callable[[bool], None]) -> Waiting:
-        """Have `tell` called with True once `size` bytes are taken, or with False after WAIT_S."""
+        """Have `tell` called with True once `size` bytes are taken, or with False when that takes too long."""
         waiting = Waiting(size, tell)
         self._waiting.append(waiting)
         return waiting

@@ -57,8 +57,8 @@ class Drain:
 
     async def _drain(self) -> None:
         """Until nothing is left. Raises NotRecorded, SpoolError."""
-        while file := await self._recorder.in_spool(self._spool.next_file):
-            batch = await self._recorder.in_spool(file.oldest, BATCH_ROWS, BATCH_BYTES)
+        while found := await self._recorder.in_spool(self._spool.next_batch, BATCH_ROWS, BATCH_BYTES):
+            file, batch = found
             took = await self._write(file, batch)
             await self._recorder.in_spool(file.forget, batch)
             if took < FLUSH_WITHIN_S:

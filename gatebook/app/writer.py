@@ -23,8 +23,10 @@ from gatebook.errors import UserError
 from gatebook.settings import Settings
 
 _START_WAIT_S = 3.0  # for the database, before we go on without it
+_START_WITHIN_S = 6.0  # also when it takes connections and then hangs
 _RECONNECT_WAIT_S = 0.1
-_RECONNECT_TIMEOUT_S = 15.0
+_RECONNECT_TIMEOUT_S = 15.0  # twice as long each time, since it may be a migration that takes so long
+_LONGEST_RECONNECT_TIMEOUT_S = 900.0
 _SAY_SO_EVERY_S = 5.0
 _KEEP_HOUSE_WITHIN_S = 60.0
 
@@ -77,9 +79,11 @@ class Writer:
         That one is waited for a little, and then in the background.
         """
         try:
-            await self._use(await connect(self._settings, "capture", _START_WAIT_S))
+            async with asyncio.timeout(_START_WITHIN_S):
+                await self._use(await connect(self._settings, "capture", _START_WAIT_S))
         except (Unreachable, *AWAY) as error:
-            _say(f"the database is away: {error.what if isinstance(error, Unreachable) else error}")
+            why = error.what if isinstance(error, Unreachable) else str(error) or type(error).__name__
+            _say(f"the database is away: {why}")
             self._drop("")
 
     async def write(
@@ -100,7 +104,10 @@ class Writer:
                         if met_again:
                             records, met_again = await self._not_there_yet(records), False
                         return await self._write(records, wants_others, replica or self._settings.replica)
-                    except asyncpg.UniqueViolationError:
+                    except asyncpg.UniqueViolationError as error:
+                        if error.table_name == "batches":  # restored out of another cluster's dump, and in our way
+                            await self.keep_house()
+                            await asyncio.sleep(_RECONNECT_WAIT_S)
                         met_again = True
                     except asyncpg.TransactionRollbackError:
                         pass  # PostgreSQL says: try again
@@ -113,6 +120,8 @@ class Writer:
             raise NotRecorded("the database does not answer; it may have written this all the same") from None
         except asyncpg.PostgresError as error:
             _say(f"the database refused a batch of {len(records)}: {_first_line(error)}")
+            if not isinstance(error, asyncpg.InsufficientResourcesError):
+                self._drop("it is not as it was")  # made anew, say: a new connection migrates it
             raise NotRecorded("the database refused to write") from None
 
     async def keep_house(self) -> None:
@@ -129,7 +138,10 @@ class Writer:
         if self._reconnecting:
             self._reconnecting.cancel()
         if connection and not connection.is_closed():
-            await connection.close(timeout=1)
+            try:
+                await connection.close(timeout=1)
+            except Exception:  # it hangs, or is in the middle of something: nobody waits for that
+                connection.terminate()
 
     async def _write(self, records: Sequence[Record], wants_others: bool, replica: str) -> list[Seen]:
         connection = self._connection
@@ -174,13 +186,16 @@ class Writer:
 
     async def _reconnect(self) -> None:
         loop = asyncio.get_running_loop()
-        told = loop.time()
+        told, patience_s = loop.time(), _RECONNECT_TIMEOUT_S
         while self._connection is None:
             await asyncio.sleep(_RECONNECT_WAIT_S)
+            started = loop.time()
             try:
-                async with asyncio.timeout(_RECONNECT_TIMEOUT_S):
+                async with asyncio.timeout(patience_s):
                     await self._use(await connect_once(self._settings, "capture"))
             except Exception as error:  # whatever it is, the next try may go well, and there must be one
+                if loop.time() - started >= patience_s:
+                    patience_s = min(2 * patience_s, _LONGEST_RECONNECT_TIMEOUT_S)
                 if loop.time() - told > _SAY_SO_EVERY_S:
                     told = loop.time()
                     why = error.what if isinstance(error, UserError) else str(error)

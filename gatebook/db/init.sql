@@ -102,6 +102,8 @@ BEGIN
     DELETE FROM batches WHERE xid < (
         SELECT xid FROM batches WHERE written_at > now() - interval '1 day' ORDER BY xid LIMIT 1
     );
+    -- A dump brings the transaction ids of another cluster, which this one will come to.
+    DELETE FROM batches WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
 END
 $$;
 
@@ -120,6 +122,6 @@ GRANT INSERT ON requests, batches TO gatebook_capture;
 GRANT EXECUTE ON FUNCTION keep_house() TO gatebook_capture;
 
 SELECT keep_house();
-INSERT INTO migrations (name) VALUES ('0001_pre_first_release'), ('0002_pre_newest_of_a_batch'), ('0003_pre_days');
+INSERT INTO migrations (name) VALUES ('0001_pre_first_release'), ('0002_pre_newest_of_a_batch'), ('0003_pre_days'), ('0004_pre_restored');
 
 COMMIT;

@@ -214,6 +214,54 @@ def test_a_replica_that_stops_while_the_database_is_away_leaves_its_spool_to_the
         assert here.stored("id") == [kept]
 
 
+def test_a_database_that_was_emptied_is_made_anew(folder: Path, own_cluster: Cluster) -> None:
+    """Its connection stands, so nothing but the refusals tells that there is something to migrate."""
+    with gate(folder, own_cluster) as here:
+        here.post("/gone")
+        emptied = "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC"
+        own_cluster.psql(emptied, here.database.postgres_db)
+        assert here.post("/first").headers["gatebook-durability"] == "spooled"
+        here.until_drained()
+        assert here.stored() == ["/first"]
+        assert here.post("/after").headers["gatebook-durability"] == "committed"
+
+
+def test_a_dump_restored_into_another_cluster_is_not_in_the_way(folder: Path, own_cluster: Cluster) -> None:
+    """Its batches have the transaction ids of the old cluster, which the new one comes to."""
+    with gate(folder, own_cluster) as here:
+        here.post("/before")
+        ahead = "(pg_current_xact_id()::text::bigint + ahead)::text::xid8, '{}', '[]'"
+        restored = f"INSERT INTO batches (xid, ids, newest) SELECT {ahead} FROM generate_series(2, 9999) AS ahead"
+        own_cluster.psql(restored, here.database.postgres_db)
+        answers = [here.post(f"/{number}") for number in range(50)]
+        assert {answer.headers["gatebook-durability"] for answer in answers} == {"committed"}
+        assert own_cluster.psql("SELECT count(*) < 100 FROM batches", here.database.postgres_db) == "t"
+
+
+def test_a_database_that_takes_connections_and_then_hangs_does_not_keep_a_replica_from_starting(
+    folder: Path, own_cluster: Cluster
+) -> None:
+    with gate(folder, own_cluster) as here:
+        here.post("/before")
+        assert here.replicas[0].stop() == 0
+        with own_cluster.locked("requests", here.database.postgres_db), running([here.replicas[0]]):
+            assert here.post("/meanwhile").headers["gatebook-durability"] == "spooled"
+
+
+def test_a_replica_that_is_stopped_while_its_drain_hangs_ends_well(folder: Path, own_cluster: Cluster) -> None:
+    with gate(folder, own_cluster) as here:
+        own_cluster.stop()
+        here.post("/kept")
+        own_cluster.start()
+        lock = own_cluster.locked("requests", here.database.postgres_db)
+        with lock, own_cluster.paused():
+            assert here.replicas[0].stop() == 0
+        assert "Traceback" not in here.replicas[0].log.read_text()
+        with running([here.replicas[0]]):
+            here.until_drained()
+        assert here.stored() == ["/kept"]
+
+
 def test_under_load_no_client_notices_that_the_database_comes_and_goes(folder: Path, own_cluster: Cluster) -> None:
     answers: dict[str, str] = {}
     failures: list[str] = []
