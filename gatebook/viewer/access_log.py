@@ -27,6 +27,7 @@ _BEGIN = b'{"stamp":"'  # never inside a line: nginx escapes quotation marks
 _STAMP = re.compile(rb'\{"stamp":"([0-9a-f]{32}) (\d{10}\.\d{3})"')
 _ID, _MOMENT = slice(10, 42), slice(43, 57)
 _MTIME_LAG_S = 2  # a file system may keep whole seconds only
+_TRIES = 10  # to open it between two rotations
 _PAUSE_EVERY = 256  # lines
 _PAUSE_S = 0.0001
 _TORN_PATIENCE_S = 0.5  # a line that is being written is whole long before
@@ -162,8 +163,19 @@ def _finished(file: int, size: int) -> bytes:
     return b""
 
 
+class _Rotated(Exception):
+    """Nothing was there, or it was rotated so often meanwhile that it has to be opened anew."""
+
+
 def _opened(path: Path) -> list[int]:
     """Every piece, the oldest first. Raises OSError, also when there is none."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(_Rotated):
+            return _opened_once(path)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def _opened_once(path: Path) -> list[int]:
     files: list[int] = []  # the newest first: if the oldest are deleted meanwhile, that leaves no gap
     try:
         _open(path, files)  # not there for a moment, when it has just been renamed
@@ -172,8 +184,10 @@ def _opened(path: Path) -> list[int]:
             _open(piece, files)
         if current and any(os.path.samestat(os.fstat(files[0]), os.fstat(file)) for file in files[1:]):
             os.close(files.pop(0))  # it was renamed meanwhile, and is among the pieces
+        elif current and not os.fstat(files[0]).st_nlink:  # renamed and even deleted: its place is not known
+            raise _Rotated
         if not files:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+            raise _Rotated
     except BaseException:
         for file in files:
             os.close(file)

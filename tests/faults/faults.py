@@ -18,6 +18,7 @@ FAULTS = (
     on_database.hang_the_database_and_kill_the_replicas,
     on_database.cut_the_connection,
     on_database.silence_the_connection,
+    on_database.silence_the_connection_of_one,
     on_database.slow_the_disk,
     on_disks.fill_the_disk_of_the_database,
     on_disks.fill_both_disks,

@@ -87,6 +87,17 @@ def silence_the_connection(trial: Trial) -> None:
         trial.until_committed()
 
 
+@fault("connection to the database silent for one replica of three", lasts=True)
+def silence_the_connection_of_one(trial: Trial) -> None:
+    """The others, who drain what the dead have left, keep away from what it spools: it lives."""
+    with relayed(trial) as relay:
+        relay.silence(trial.stack.part("webapp-1")["pid"])
+        trial.until_spooled()
+        trial.go_on(trial.form.database_unreachable_by_one_s)
+        relay.go_on()
+        trial.until_committed()
+
+
 @fault("slow disk: each sync of PostgreSQL takes 0.3 s longer", lasts=True)
 def slow_the_disk(trial: Trial) -> None:
     with slow_syncs(trial.stack):

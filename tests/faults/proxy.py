@@ -3,6 +3,7 @@
     with Relay.at(path) as relay:
         relay.cut()         every connection ends, and new ones too
         relay.silence()     bytes are swallowed, in both directions, for good; new connections hear nothing
+        relay.silence(pid)  so for this process alone
         relay.go_on()       new connections are served; silent ones stay silent
 
 The path always leads to a listener: the relay is bound beside it and renamed over it, and at the end the socket that
@@ -13,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +31,7 @@ class Relay:
         self._behind = behind
         self._answered = answered
         self._mode: Mode = "open"
+        self._only: int | None = None  # the process id that it is for; None: everybody
         self._pairs: set[_Pair] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(listener,), name=f"relay to {behind}")
@@ -62,8 +65,8 @@ class Relay:
     def cut(self) -> None:
         self._set("cut")
 
-    def silence(self) -> None:
-        self._set("silent")
+    def silence(self, only: int | None = None) -> None:
+        self._set("silent", only)
 
     def go_on(self) -> None:
         self._set("open")
@@ -73,15 +76,18 @@ class Relay:
         self._thread.join(10)
         assert not self._thread.is_alive()
 
-    def _set(self, mode: Mode) -> None:
+    def _set(self, mode: Mode, only: int | None = None) -> None:
         def do() -> None:
-            self._mode = mode
+            self._mode, self._only = mode, only
             for pair in list(self._pairs):
-                if mode == "cut":
+                if self._mode_for(pair.pid) == "cut":
                     pair.abort()
-                pair.silent |= mode == "silent"
+                pair.silent |= self._mode_for(pair.pid) == "silent"
 
         self._loop.call_soon_threadsafe(do)
+
+    def _mode_for(self, pid: int) -> Mode:
+        return self._mode if self._only in (None, pid) else "open"
 
     def _run(self, listener: socket.socket) -> None:
         asyncio.set_event_loop(self._loop)
@@ -95,7 +101,8 @@ class Relay:
         self._loop.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._mode == "cut":
+        pid = _peer(writer)
+        if self._mode_for(pid) == "cut":
             writer.transport.abort()
             return
         try:
@@ -103,7 +110,7 @@ class Relay:
         except OSError:
             writer.transport.abort()
             return
-        pair = _Pair(writer, other_writer, silent=self._mode == "silent")
+        pair = _Pair(writer, other_writer, pid=pid, silent=self._mode_for(pid) == "silent")
         self._pairs.add(pair)
         with contextlib.suppress(OSError):
             await asyncio.gather(
@@ -123,8 +130,9 @@ class Relay:
 class _Pair:
     """One connection to us and ours to the other side."""
 
-    def __init__(self, *writers: asyncio.StreamWriter, silent: bool) -> None:
+    def __init__(self, *writers: asyncio.StreamWriter, pid: int, silent: bool) -> None:
         self._writers = writers
+        self.pid = pid  # of who connected to us
         self.silent = silent
         self.asked = b""
 
@@ -141,3 +149,9 @@ class _Pair:
     def abort(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
+
+
+def _peer(writer: asyncio.StreamWriter) -> int:
+    """The process id of who has connected (unix(7), SO_PEERCRED)."""
+    credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int(struct.unpack("3i", credentials)[0])

@@ -25,9 +25,10 @@ class Form(NamedTuple):
     disk_full_s: float
     disk_slow_s: float
     replica_hangs_s: float = 10.0  # longer than the load balancer waits
+    database_unreachable_by_one_s: float = 8.0  # the others look for what to drain every two
 
 
-SHORT = Form(1, 2_000, database_hangs_s=6, database_unreachable_s=4, disk_full_s=3, disk_slow_s=4)
+SHORT = Form(1, 2_000, database_hangs_s=4, database_unreachable_s=4, disk_full_s=2, disk_slow_s=3)
 LONG = Form(4, 40_000, database_hangs_s=20, database_unreachable_s=30, disk_full_s=15, disk_slow_s=20)
 
 
