@@ -1,7 +1,8 @@
 """Open the socket that a part listens on, so that a new process can take over from a running one.
 
 Rule: a unix socket's path always leads to a listener. The new one is bound beside it and renamed over it, which is
-atomic; nobody unlinks the path, so the process that is replaced finishes what it has accepted and drops nothing.
+atomic; nobody unlinks the path of a part that is wanted, so the process that is replaced finishes what it has accepted
+and drops nothing.
 """
 
 import os

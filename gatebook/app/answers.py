@@ -4,6 +4,7 @@ Rule: every answer to a recorded request names its id, replica and durability, a
 """
 
 import orjson
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from gatebook.identity import utc
 
@@ -55,7 +56,7 @@ def health(ok: bool, state: str) -> tuple[str, bytes]:
 
 def metrics(text: bytes) -> tuple[str, bytes]:
     """In the text format of Prometheus."""
-    return f"{_STATUS[200]}Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n", text
+    return f"{_STATUS[200]}Content-Type: {CONTENT_TYPE_PLAIN_0_0_4}\r\n", text
 
 
 def not_for_you() -> tuple[str, bytes]:

@@ -14,6 +14,7 @@ COLUMNS = (  # a record's, in its own order
     *("id", "body_size", "peer", "client", "status", "truncated", "scheme", "http_version", "method"),
     *("target", "headers", "body", "body_sha256"),
 )
+_TRUNCATED = COLUMNS.index("truncated")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spooled (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, replica TEXT NOT NULL,
@@ -78,7 +79,7 @@ class File:
             return []
         found: list[Spooled] = []
         for seq, replica, *record in self._open().execute(_OLDEST, (self._drained, most_rows)):
-            record[COLUMNS.index("truncated")] = bool(record[COLUMNS.index("truncated")])
+            record[_TRUNCATED] = bool(record[_TRUNCATED])
             found.append(Spooled(seq, replica, tuple(record)))
             most_bytes -= sum(len(value) for value in record if isinstance(value, str | bytes))
             if most_bytes <= 0:

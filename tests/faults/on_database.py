@@ -3,7 +3,7 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psutil
 from local_stack import Stack, until
@@ -69,33 +69,19 @@ def hang_the_database_and_kill_the_replicas(trial: Trial) -> None:
 
 @fault("connection to the database cut", lasts=True)
 def cut_the_connection(trial: Trial) -> None:
-    with relayed(trial) as relay:
-        relay.cut()
-        trial.until_spooled()
-        trial.go_on(trial.form.database_unreachable_s)
-        relay.go_on()
-        trial.until_committed()
+    out_of_reach(trial, Relay.cut, trial.form.database_unreachable_s)
 
 
 @fault("connection to the database silent (bytes swallowed)", lasts=True)
 def silence_the_connection(trial: Trial) -> None:
-    with relayed(trial) as relay:
-        relay.silence()
-        trial.until_spooled()
-        trial.go_on(trial.form.database_unreachable_s)
-        relay.go_on()
-        trial.until_committed()
+    out_of_reach(trial, Relay.silence, trial.form.database_unreachable_s)
 
 
 @fault("connection to the database silent for one replica of three", lasts=True)
 def silence_the_connection_of_one(trial: Trial) -> None:
     """The others, who drain what the dead have left, keep away from what it spools: it lives."""
-    with relayed(trial) as relay:
-        relay.silence(trial.stack.part("webapp-1")["pid"])
-        trial.until_spooled()
-        trial.go_on(trial.form.database_unreachable_by_one_s)
-        relay.go_on()
-        trial.until_committed()
+    pid = trial.stack.part("webapp-1")["pid"]
+    out_of_reach(trial, lambda relay: relay.silence(pid), trial.form.database_unreachable_by_one_s)
 
 
 @fault("slow disk: each sync of PostgreSQL takes 0.3 s longer", lasts=True)
@@ -108,6 +94,16 @@ def slow_the_disk(trial: Trial) -> None:
         assert findings.slowest_s > SYNC_TAKES_S, "no sync was slow"
 
     trial.afterwards.append(check)
+
+
+def out_of_reach(trial: Trial, interrupt: Callable[[Relay], None], seconds: float) -> None:
+    """The relay to the database is interrupted for so long, and lets through again."""
+    with relayed(trial) as relay:
+        interrupt(relay)
+        trial.until_spooled()
+        trial.go_on(seconds)
+        relay.go_on()
+        trial.until_committed()
 
 
 @contextlib.contextmanager
