@@ -17,6 +17,7 @@ import psutil
 import pytest
 from parts import LoadBalancer, short_folder, until
 
+from gatebook.log_pieces import number, pieces
 from gatebook.stack import access_log, logs
 
 START = Path(str(resources.files("gatebook.lb"))) / "start.sh"
@@ -76,7 +77,7 @@ def resting(pid: int) -> int:
 
 
 def bounded(path: Path, limit: int) -> bool:
-    total = sum(map(logs.size, [path, *logs.pieces(path)]))
+    total = sum(map(logs.size, [path, *pieces(path)]))
     return path.exists() and path.stat().st_size <= max(limit // 16, MIB) and total <= max(limit, path.stat().st_size)
 
 
@@ -97,7 +98,7 @@ def test_nothing_is_lost_when_it_is_put_away_under_load(balancer: LoadBalancer, 
             tidied(16 * MIB)
             client.get(f"{balancer.url}/{sent}")
             sent += 1
-    files = [*logs.pieces(path), path]
+    files = [*pieces(path), path]
     assert len(files) == 4
 
     def requests() -> list[str]:
@@ -106,7 +107,7 @@ def test_nothing_is_lost_when_it_is_put_away_under_load(balancer: LoadBalancer, 
 
     until(lambda: len(requests()) >= sent, "the last lines to be written")
     assert sorted(requests(), key=int) == list(map(str, range(sent)))
-    assert all(abs(logs.number(piece) - time.time()) < 60 for piece in files[:-1])
+    assert all(abs(number(piece) - time.time()) < 60 for piece in files[:-1])
 
 
 def test_the_oldest_pieces_go_first(balancer: LoadBalancer, tidied: Tidy) -> None:
@@ -117,7 +118,7 @@ def test_the_oldest_pieces_go_first(balancer: LoadBalancer, tidied: Tidy) -> Non
     for each in beside:
         lengthen(each)
     tidied(2 * MIB)
-    assert logs.pieces(path) == [path.with_name(f"access.log.{now - age}") for age in (3, 2, 1, 0)]
+    assert pieces(path) == [path.with_name(f"access.log.{now - age}") for age in (3, 2, 1, 0)]
     assert all(each.exists() for each in beside)
 
 
@@ -127,7 +128,7 @@ def test_pieces_stay_in_order_though_the_clock_was_set_back(balancer: LoadBalanc
     lengthen(path.with_name(f"access.log.{ahead}"))
     lengthen(path)
     tidied(16 * MIB)
-    assert list(map(logs.number, logs.pieces(path))) == [ahead, ahead + 1]
+    assert list(map(number, pieces(path))) == [ahead, ahead + 1]
 
 
 def test_a_log_within_its_limits_stays_as_it_is(balancer: LoadBalancer, tidied: Tidy) -> None:
@@ -137,10 +138,10 @@ def test_a_log_within_its_limits_stays_as_it_is(balancer: LoadBalancer, tidied: 
     tidied(MIB)
     lengthen(path.with_name("access.log.1800000000"))
     tidied(100 * MIB)
-    assert logs.pieces(path) == [path.with_name("access.log.1800000000")]
+    assert pieces(path) == [path.with_name("access.log.1800000000")]
     lengthen(path)
     tidied(100 * MIB)
-    assert len(logs.pieces(path)) == 1
+    assert len(pieces(path)) == 1
 
 
 def test_the_container_s_ends_with_its_nginx_and_waits_for_its_pid_file(folder: Path) -> None:

@@ -7,6 +7,7 @@ access.log, are the log. lb/start.sh does the same in the container.
 import time
 from pathlib import Path
 
+from gatebook.log_pieces import number, pieces
 from gatebook.stack import logs
 
 _PIECES = 16  # as many make up the limit
@@ -20,16 +21,16 @@ def rotate(path: Path, limit: int) -> bool:
     """
     if logs.size(path) <= max(limit // _PIECES, _LEAST_PIECE):
         return False
-    newest = max(map(logs.number, logs.pieces(path)), default=0)
+    newest = max(map(number, pieces(path)), default=0)
     path.rename(path.with_name(f"{path.name}.{max(int(time.time()), newest + 1)}"))
     return True
 
 
 def prune(path: Path, limit: int) -> None:
     """Delete the oldest pieces while there are more than `limit` bytes of the log. Raises OSError."""
-    pieces = logs.pieces(path)
-    total = logs.size(path) + sum(map(logs.size, pieces))
-    for piece in pieces:
+    there = pieces(path)
+    total = logs.size(path) + sum(map(logs.size, there))
+    for piece in there:
         if total <= limit:
             return
         total -= logs.size(piece)

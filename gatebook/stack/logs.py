@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gatebook.log_pieces import pieces
+
 MOST_BYTES = 16 * 1024 * 1024
 RUNNER = "runner"
 ACCESS = "access"  # the load balancer's, JSON: shown only when asked for
@@ -61,17 +63,6 @@ def copy_and_truncate(path: Path, most_bytes: int = MOST_BYTES) -> bool:
     _older(path).chmod(0o600)
     os.truncate(path, 0)
     return True
-
-
-def pieces(path: Path) -> list[Path]:
-    """What was put away of the log at `path` as NAME.log.NUMBER, oldest first."""
-    found = [piece for piece in path.parent.glob(f"{path.name}.*") if piece.suffix[1:].isdecimal()]
-    return sorted(found, key=number)
-
-
-def number(piece: Path) -> int:
-    """By which pieces are in order."""
-    return int(piece.suffix[1:])
 
 
 class Reader:

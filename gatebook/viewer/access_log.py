@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from gatebook.identity import request_uuid
+from gatebook.log_pieces import pieces
 
 _BLOCK_BYTES = 256 * 1024  # some hundred lines, a millisecond or two of work
 _LONGEST_LINE = 1024 * 1024  # far more than nginx writes: beyond, as when a crash left zeros, it is no line
@@ -180,7 +181,7 @@ def _opened_once(path: Path) -> list[int]:
     try:
         _open(path, files)  # not there for a moment, when it has just been renamed
         current = len(files)
-        for piece in _pieces(path):
+        for piece in reversed(pieces(path)):
             _open(piece, files)
         if current and any(os.path.samestat(os.fstat(files[0]), os.fstat(file)) for file in files[1:]):
             os.close(files.pop(0))  # it was renamed meanwhile, and is among the pieces
@@ -201,13 +202,6 @@ def _open(path: Path, files: list[int]) -> None:
         files.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # a pipe would keep us waiting
         if not stat.S_ISREG(os.fstat(files[-1]).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-
-
-def _pieces(path: Path) -> list[Path]:
-    """The pieces that were put away, the newest first."""
-    begin = f"{path.name}."
-    numbers = [name.removeprefix(begin) for name in os.listdir(path.parent) if name.startswith(begin)]
-    return [path.with_name(begin + number) for number in sorted(filter(str.isdecimal, numbers), key=int, reverse=True)]
 
 
 def moment(ms: int) -> bytes:
