@@ -23,7 +23,7 @@ from gatebook.identity import request_uuid
 from gatebook.settings import Settings
 
 SQL = Path(str(resources.files("gatebook.db")))
-PASSWORDS = {"gatebook_capture": "one", "gatebook_viewer": "two"}
+PASSWORDS = {"gatebook_capture": "one", "gatebook_viewer": "two", "gatebook_index": "three"}
 ROLES = list(PASSWORDS)
 T = TypeVar("T")
 DAY_MS = 24 * 3600 * 1000

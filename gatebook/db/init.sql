@@ -46,6 +46,56 @@ ALTER TABLE batches
     ALTER COLUMN newest SET STORAGE EXTERNAL,
     SET (toast_tuple_target = 8160);
 
+-- Names the cluster and the database whose transaction ids `batches` holds: another one after a restore, the same after
+-- a restart. The timeline is in it because recovery to a point in time gives the same ids once more.
+CREATE FUNCTION epoch() RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = public, pg_catalog, pg_temp
+RETURN (
+    SELECT left(md5(concat_ws(' ', system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8), pg_database.oid)), 8)
+    FROM pg_control_system(), pg_database
+    WHERE datname = current_database()
+);
+
+-- Up to which transaction id batches were pruned, in this epoch: what has to begin before it has a gap. One row.
+CREATE TABLE batches_pruned (
+    epoch text NOT NULL,
+    last xid8 NOT NULL
+);
+INSERT INTO batches_pruned VALUES (epoch(), '0');
+
+-- What can be found where: of some thousand requests that lie together, the hashes of what a filter may ask for
+-- (gatebook.filter.terms says which). A request is in at least one block, whose terms contain all of its own, or in
+-- what search_state says is still to be done. Filled behind the captures, by commits, so that none is left out.
+CREATE TABLE search_blocks (
+    low uuid NOT NULL,             -- the ids of its requests lie from here
+    high uuid NOT NULL,            -- to here, both included
+    rows integer NOT NULL,
+    terms integer[] NOT NULL
+);
+ALTER TABLE search_blocks ALTER COLUMN terms SET STORAGE EXTERNAL;
+CREATE INDEX search_blocks_terms ON search_blocks USING gin (terms) WITH (fastupdate = off);
+CREATE INDEX search_blocks_high ON search_blocks (high);
+
+-- How far the blocks reach. Empty, or of another epoch: there are none that count. One row at most.
+CREATE TABLE search_state (
+    epoch text NOT NULL,
+    next xid8 NOT NULL,            -- of all batches below this one, the requests are in blocks,
+    down_to uuid NOT NULL          -- and of all requests that were there when the filling began, those from this id on
+);
+
+-- The body as JSON; null where it is none that PostgreSQL takes.
+CREATE FUNCTION body_json(body bytea) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN convert_from(body, 'UTF8')::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+    RETURN NULL;
+END
+$$;
+
 -- Every day that ever had a partition of its own: what is not there any more was dropped, and not lost.
 CREATE TABLE days (
     day date PRIMARY KEY
@@ -92,6 +142,7 @@ SET lock_timeout = '200ms'
 AS $$
 DECLARE
     today date := (now() AT TIME ZONE 'UTC')::date;
+    kept xid8;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('gatebook.keep_house')) THEN
         RETURN;
@@ -99,29 +150,40 @@ BEGIN
     FOR ahead IN -1..7 LOOP
         PERFORM make_day(today + ahead);
     END LOOP;
-    DELETE FROM batches WHERE xid < (
-        SELECT xid FROM batches WHERE written_at > now() - interval '1 day' ORDER BY xid LIMIT 1
-    );
     -- A dump brings the transaction ids of another cluster, which this one will come to.
     DELETE FROM batches WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
+    SELECT xid INTO kept FROM batches WHERE written_at > now() - interval '1 day' ORDER BY xid LIMIT 1;
+    WITH old AS (
+        DELETE FROM batches WHERE xid < kept RETURNING xid
+    )
+    UPDATE batches_pruned SET epoch = epoch(), last = CASE
+        WHEN batches_pruned.epoch = epoch() THEN greatest(batches_pruned.last, pruned.last) ELSE pruned.last
+    END
+    FROM (SELECT max(xid) AS last FROM old) AS pruned
+    WHERE pruned.last IS NOT NULL;
 END
 $$;
 
--- The roles that work: neither owns a table. They may log in once gatebook.db.migrate has given them a password.
+-- The roles that work: none owns a table. They may log in once gatebook.db.migrate has given them a password.
 DO $$
 BEGIN
     IF to_regrole('gatebook_capture') IS NULL THEN CREATE ROLE gatebook_capture; END IF;
     IF to_regrole('gatebook_viewer') IS NULL THEN CREATE ROLE gatebook_viewer; END IF;
+    IF to_regrole('gatebook_index') IS NULL THEN CREATE ROLE gatebook_index; END IF;
 END
 $$;
 
-REVOKE EXECUTE ON FUNCTION make_day(date), keep_house() FROM PUBLIC;
-GRANT SELECT ON migrations, requests, batches TO gatebook_capture, gatebook_viewer;
+REVOKE EXECUTE ON FUNCTION make_day(date), keep_house(), epoch() FROM PUBLIC;
+GRANT SELECT ON migrations, requests, batches TO gatebook_capture, gatebook_viewer, gatebook_index;
 GRANT SELECT ON days TO gatebook_viewer;
+GRANT SELECT ON batches_pruned, search_blocks, search_state TO gatebook_viewer, gatebook_index;
 GRANT INSERT ON requests, batches TO gatebook_capture;
+GRANT INSERT, DELETE, TRUNCATE ON search_blocks TO gatebook_index;
+GRANT INSERT, UPDATE, DELETE ON search_state TO gatebook_index;
 GRANT EXECUTE ON FUNCTION keep_house() TO gatebook_capture;
+GRANT EXECUTE ON FUNCTION epoch() TO gatebook_viewer, gatebook_index;
 
 SELECT keep_house();
-INSERT INTO migrations (name) VALUES ('0001_pre_first_release'), ('0002_pre_newest_of_a_batch'), ('0003_pre_days'), ('0004_pre_restored');
+INSERT INTO migrations (name) VALUES ('0001_pre_first_release'), ('0002_pre_newest_of_a_batch'), ('0003_pre_days'), ('0004_pre_restored'), ('0005_pre_search');
 
 COMMIT;

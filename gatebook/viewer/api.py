@@ -7,7 +7,6 @@ filter that was not applied looks just like an answer.
 from typing import Annotated, Any
 from uuid import UUID
 
-import asyncpg
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Query
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from gatebook.viewer import audit_api, body, metrics, problem, schema
 from gatebook.viewer.database import Database
 from gatebook.viewer.envelope import Envelope
 from gatebook.viewer.problem import Problem
+from gatebook.viewer.row import item
 
 PAGE_BYTES = 8 * 1024 * 1024  # of targets and headers; a page ends early rather than hold more
 READY_WITHIN_S = 1.0  # a database that is silent takes twice that, since its connection is given up first
@@ -112,7 +112,7 @@ async def list_requests(
     found = await database.rows("list_requests", cursor or _NEWEST, limit + 1, PAGE_BYTES)
     page = found[:limit]
     more = bool(page) and page[0]["found"] > len(page)
-    return _json({"requests": [_item(row) for row in page], "next": str(page[-1]["id"]) if more else None})
+    return _json({"requests": [item(row) for row in page], "next": str(page[-1]["id"]) if more else None})
 
 
 @_api.get("/_/api/requests/{id}", response_model=schema.Recorded)
@@ -121,7 +121,7 @@ async def one_request(database: Db, id: UUID) -> Response:
     row = await database.row("one_request", id)
     if row is None:
         raise _not_recorded(id)
-    return _json(_item(row))
+    return _json(item(row))
 
 
 _BODY_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -166,13 +166,6 @@ def _asked_range(request: Request, etag: str, size: int) -> range | None:
 
 def _not_recorded(id: UUID) -> Problem:
     return Problem(404, f"no request {id} is recorded", "/_/api/requests lists what is")
-
-
-def _item(row: asyncpg.Record) -> dict[str, Any]:
-    item = {name: row[name] for name in schema.Recorded.model_fields}
-    item["id"] = str(row["id"])
-    item["headers"] = orjson.Fragment(row["headers"])  # JSON already
-    return item
 
 
 def _json(value: object) -> Response:

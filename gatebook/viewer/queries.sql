@@ -4,6 +4,12 @@
 -- Whether the table can be read.
 SELECT EXISTS (SELECT FROM requests) AS anything;
 
+-- name: columns
+-- Not a statement but a part of those that are put together here: a request as gatebook.viewer.row shows it.
+id, to_char(received_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS received_at, replica,
+host(peer) AS peer, host(client) AS client, scheme, http_version, method, target, headers, body_size,
+encode(body_sha256, 'hex') AS body_sha256, truncated, status
+
 -- name: list_requests
 -- A page, newest first: at most $2 rows below the id $1. Clients decide how long targets and headers are, so the page
 -- ends early once it has $3 bytes of them, but never before its first row. `found` says how many rows there were.

@@ -1,0 +1,97 @@
+-- 0005: what finding and following need: an index of blocks that is filled behind the captures, a name for this
+-- database's transaction ids, and how far its batches are pruned.
+
+-- Names the cluster and the database whose transaction ids `batches` holds: another one after a restore, the same after
+-- a restart. The timeline is in it because recovery to a point in time gives the same ids once more.
+CREATE FUNCTION epoch() RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = public, pg_catalog, pg_temp
+RETURN (
+    SELECT left(md5(concat_ws(' ', system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8), pg_database.oid)), 8)
+    FROM pg_control_system(), pg_database
+    WHERE datname = current_database()
+);
+
+-- Up to which transaction id batches were pruned, in this epoch: what has to begin before it has a gap. One row.
+CREATE TABLE batches_pruned (
+    epoch text NOT NULL,
+    last xid8 NOT NULL
+);
+INSERT INTO batches_pruned VALUES (epoch(), '0');
+
+-- What can be found where: of some thousand requests that lie together, the hashes of what a filter may ask for
+-- (gatebook.filter.terms says which). A request is in at least one block, whose terms contain all of its own, or in
+-- what search_state says is still to be done. Filled behind the captures, by commits, so that none is left out.
+CREATE TABLE search_blocks (
+    low uuid NOT NULL,             -- the ids of its requests lie from here
+    high uuid NOT NULL,            -- to here, both included
+    rows integer NOT NULL,
+    terms integer[] NOT NULL
+);
+ALTER TABLE search_blocks ALTER COLUMN terms SET STORAGE EXTERNAL;
+CREATE INDEX search_blocks_terms ON search_blocks USING gin (terms) WITH (fastupdate = off);
+CREATE INDEX search_blocks_high ON search_blocks (high);
+
+-- How far the blocks reach. Empty, or of another epoch: there are none that count. One row at most.
+CREATE TABLE search_state (
+    epoch text NOT NULL,
+    next xid8 NOT NULL,            -- of all batches below this one, the requests are in blocks,
+    down_to uuid NOT NULL          -- and of all requests that were there when the filling began, those from this id on
+);
+
+-- The body as JSON; null where it is none that PostgreSQL takes.
+CREATE FUNCTION body_json(body bytea) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN convert_from(body, 'UTF8')::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+    RETURN NULL;
+END
+$$;
+
+-- Regular housekeeping, by whoever gets to it first: partitions from yesterday to a week ahead, batches of one day. It
+-- gives up rather than wait for a long reader, since captures would queue behind it; a week ahead leaves many tries.
+CREATE OR REPLACE FUNCTION keep_house() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_catalog, pg_temp
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    kept xid8;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('gatebook.keep_house')) THEN
+        RETURN;
+    END IF;
+    FOR ahead IN -1..7 LOOP
+        PERFORM make_day(today + ahead);
+    END LOOP;
+    -- A dump brings the transaction ids of another cluster, which this one will come to.
+    DELETE FROM batches WHERE xid >= pg_snapshot_xmax(pg_current_snapshot());
+    SELECT xid INTO kept FROM batches WHERE written_at > now() - interval '1 day' ORDER BY xid LIMIT 1;
+    WITH old AS (
+        DELETE FROM batches WHERE xid < kept RETURNING xid
+    )
+    UPDATE batches_pruned SET epoch = epoch(), last = CASE
+        WHEN batches_pruned.epoch = epoch() THEN greatest(batches_pruned.last, pruned.last) ELSE pruned.last
+    END
+    FROM (SELECT max(xid) AS last FROM old) AS pruned
+    WHERE pruned.last IS NOT NULL;
+END
+$$;
+
+-- The role that fills the index.
+DO $$
+BEGIN
+    IF to_regrole('gatebook_index') IS NULL THEN CREATE ROLE gatebook_index; END IF;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION epoch() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION epoch() TO gatebook_viewer, gatebook_index;
+GRANT SELECT ON batches_pruned, search_blocks, search_state TO gatebook_viewer, gatebook_index;
+GRANT SELECT ON migrations, requests, batches TO gatebook_index;
+GRANT INSERT, DELETE, TRUNCATE ON search_blocks TO gatebook_index;
+GRANT INSERT, UPDATE, DELETE ON search_state TO gatebook_index;
