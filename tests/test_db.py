@@ -155,7 +155,8 @@ def test_the_working_roles_can_do_their_work_and_no_more(database: Settings) -> 
                 "DROP TABLE requests",
                 "TRUNCATE batches",
             ],
-            viewer: ["DELETE FROM requests", "INSERT INTO batches VALUES (default)", "SELECT keep_house()"],
+            viewer: ["DELETE FROM requests", "DELETE FROM search_blocks", "SELECT keep_house()"],
+            await role("index"): ["DELETE FROM requests", "INSERT INTO batches VALUES (default)"],
         }
         for connection, statements in forbidden.items():
             for statement in [*statements, "CREATE TABLE mine ()", "SELECT make_day(current_date)"]:
@@ -236,6 +237,52 @@ def test_housekeeping_prunes_batches_after_a_day(database: Settings) -> None:
         """)
         await capture.execute(QUERIES["keep_house"])
         assert await owner.fetchval("SELECT count(*) FROM batches") == 1
+
+    play(database, story)
+
+
+def test_how_far_batches_are_pruned_is_known_for_as_long_as_their_ids_mean_anything(database: Settings) -> None:
+    async def story(role) -> None:
+        capture, owner, viewer = await role("capture"), await role("owner"), await role("viewer")
+
+        async def prune(rows: int) -> list[object]:
+            for number in range(rows):
+                await capture.fetch(QUERIES["flush"], *row(uuid_at(now_ms(), number)), "webapp-1", "[]", "1:1:", 0)
+            xids = [batch["xid"] for batch in await owner.fetch("SELECT xid FROM batches ORDER BY xid")]
+            await owner.execute("UPDATE batches SET written_at = now() - interval '25 hours' WHERE xid < $1", xids[-1])
+            await capture.execute(QUERIES["keep_house"])
+            assert await viewer.fetchval("SELECT last FROM batches_pruned WHERE epoch = epoch()") == xids[-2]
+            return xids
+
+        first = await prune(3)
+        await capture.execute(QUERIES["keep_house"])  # nothing to prune: nothing changes
+        assert await viewer.fetchval("SELECT last FROM batches_pruned") == first[-2]
+        await prune(2)
+        await owner.execute("UPDATE batches_pruned SET epoch = 'restored', last = '9000000000'")
+        await prune(2)  # what another cluster pruned says nothing of this one
+
+    play(database, story)
+
+
+def test_the_epoch_names_a_cluster_and_a_database_whoever_asks(own_cluster: Cluster) -> None:
+    settings, other = own_cluster.new_database(), own_cluster.new_database()
+
+    async def epoch(role) -> set[str]:
+        return {await (await role(name)).fetchval("SELECT epoch()") for name in ("viewer", "index", "owner")}
+
+    (before,) = play(settings, epoch)
+    own_cluster.stop()
+    own_cluster.start()
+    assert play(settings, epoch) == {before}
+    assert play(other, epoch) != {before}
+
+
+def test_body_json_is_null_for_what_is_none(database: Settings) -> None:
+    async def story(role) -> None:
+        viewer = await role("viewer")
+        bodies = [b'{"a": [1]}', b"", b"{", b"\xff", b'"\\u0000"', b"[" * 100_000, b"1e999999", None]
+        found = [await viewer.fetchval("SELECT body_json($1)", body) for body in bodies]
+        assert found == ['{"a": [1]}', *[None] * 7]
 
     play(database, story)
 
