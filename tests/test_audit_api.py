@@ -13,7 +13,7 @@ from gate import Gate
 from lines import id_of, line
 from postgres import Cluster
 
-from gatebook.viewer import api, audit, audit_api, database, recorded, schema
+from gatebook.viewer import api, audit, database, recorded, schema, told
 from gatebook.viewer.audit import Audit
 from gatebook.viewer.database import connected
 
@@ -25,7 +25,7 @@ BY_LINES = {"Accept": "application/x-ndjson"}
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """As slow as needed to be seen at work."""
     monkeypatch.setattr(audit, "SETTLE_S", 0.2)
-    monkeypatch.setattr(audit_api, "TELL_EVERY_S", 0.05)
+    monkeypatch.setattr(told, "TELL_EVERY_S", 0.05)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def get(gate: Gate, *paths: str, headers: dict[str, str] | None = None, method: 
 
 def is_problem(answer: httpx.Response, status: int) -> dict[str, str]:
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
-    told: dict[str, str] = answer.json()
-    assert told["detail"] and told["hint"]
-    return told
+    document: dict[str, str] = answer.json()
+    assert document["detail"] and document["hint"]
+    return document
 
 
 def test_it_is_answered_as_the_schema_says(gate: Gate) -> None:
@@ -79,7 +79,7 @@ def test_it_is_answered_as_the_schema_says(gate: Gate) -> None:
 
 
 def test_meanwhile_blanks_keep_the_connection_alive(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_api, "BLANK_EVERY_S", 0.03)
+    monkeypatch.setattr(told, "BLANK_EVERY_S", 0.03)
     text = get(gate, AUDIT).text
     assert text.startswith("  ") and json.loads(text)["counts"]["missing"] == 1
 
@@ -89,7 +89,7 @@ def test_by_lines_it_tells_how_far_it_is_and_then_what_it_found(gate: Gate) -> N
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
     assert answer.headers["x-accel-buffering"] == "no"
     *progress, last = map(json.loads, answer.text.splitlines())
-    assert progress and all(set(told) == {"progress", "lines", "missing"} for told in progress)
+    assert progress and all(set(line) == {"progress", "lines", "missing"} for line in progress)
     schema.Audit.model_validate(last["audit"])
 
 
@@ -108,8 +108,8 @@ def test_what_it_found_is_in_the_metrics(gate: Gate) -> None:
 
 @pytest.mark.parametrize("since", ["", "1", "h", "1 h", "1w", "-1h", "0s", "1h1m", "٣h", "9" * 30 + "s"])
 def test_what_is_no_duration_is_refused(gate: Gate, since: str) -> None:
-    told = is_problem(get(gate, f"{AUDIT}?since={since}"), 400)
-    assert "since" in told["detail"] and "15m" in told["hint"]
+    problem = is_problem(get(gate, f"{AUDIT}?since={since}"), 400)
+    assert "since" in problem["detail"] and "15m" in problem["hint"]
 
 
 @pytest.mark.parametrize("since", ["30s", "15m", "1h", "7d", "999999999d"])
@@ -123,8 +123,8 @@ def test_a_parameter_that_is_not_known_is_refused(gate: Gate) -> None:
 
 def test_without_a_log_it_is_said_what_to_try(gate: Gate) -> None:
     gate.log.unlink()
-    told = is_problem(get(gate, AUDIT), 503)
-    assert str(gate.log) in told["detail"] and "GATEBOOK_ACCESS_LOG" in told["hint"]
+    problem = is_problem(get(gate, AUDIT), 503)
+    assert str(gate.log) in problem["detail"] and "GATEBOOK_ACCESS_LOG" in problem["hint"]
     is_problem(get(gate, AUDIT, headers=BY_LINES), 503)
 
 
@@ -155,18 +155,33 @@ def test_head_is_answered_without_an_audit(gate: Gate, monkeypatch: pytest.Monke
     assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "application/json", b"")
 
 
-@pytest.mark.parametrize("headers", [{}, BY_LINES])
-def test_what_goes_wrong_on_the_way_is_told_in_place_of_the_audit(
-    gate: Gate, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
-) -> None:
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks the database what is absent loses the connection."""
     monkeypatch.setattr(recorded, "_PATIENCE_S", (0.01,))
     cut = "SELECT pg_terminate_backend(pg_backend_pid()), $1::uuid[], $2::uuid, $3::uuid"
     monkeypatch.setitem(database.QUERIES, "absent_ids", cut)
+
+
+@pytest.mark.parametrize("headers", [{}, BY_LINES])
+def test_what_goes_wrong_on_the_way_is_told_in_place_of_the_audit(
+    gate: Gate, cut_off: None, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    monkeypatch.setattr(told, "BLANK_EVERY_S", 0.05)
     answer = get(gate, AUDIT, headers=headers)
     assert answer.status_code == 200
-    told = json.loads(answer.text.splitlines()[-1])
-    assert list(told) == ["error"]
-    assert (told["error"]["status"], told["error"]["detail"]) == (503, "the database is away")
+    document = json.loads(answer.text.splitlines()[-1])
+    assert list(document) == ["error"]
+    assert (document["error"]["status"], document["error"]["detail"]) == (503, "the database is away")
+
+
+@pytest.mark.parametrize("headers", [{}, BY_LINES])
+def test_what_goes_wrong_before_there_was_anything_to_tell_has_its_status(
+    gate: Gate, cut_off: None, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    monkeypatch.setattr(told, "TELL_EVERY_S", 30.0)
+    answer = get(gate, AUDIT, headers=headers)
+    assert is_problem(answer, 503)["detail"] == "the database is away" and answer.headers["retry-after"] == "1"
 
 
 def test_a_log_that_is_gone_when_it_is_to_be_read_is_told_too(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +192,7 @@ def test_a_log_that_is_gone_when_it_is_to_be_read_is_told_too(gate: Gate, monkey
         gate.log.unlink()
 
     monkeypatch.setattr(Audit, "check", and_then_it_goes)
+    monkeypatch.setattr(told, "BLANK_EVERY_S", 0.03)
     assert "GATEBOOK_ACCESS_LOG" in get(gate, AUDIT).json()["error"]["hint"]
 
 

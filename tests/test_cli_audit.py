@@ -1,92 +1,27 @@
 """`gatebook audit` as a command, asking a real viewer, as a process, over HTTP."""
 
 import contextlib
-import http.client
 import http.server
 import json
 import os
 import pty
 import signal
-import socket
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from gate import Gate
-from lines import id_of, line
+import reading
 from postgres import Cluster
-
-CHECKOUT = Path(__file__).parent.parent
-PATIENCE_S = 30.0
-
-
-class Viewer:
-    """A viewer process, and what it audits."""
-
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        self.gate = Gate(cluster.new_database())
-        self.log = self.gate.log
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        settings = {
-            "GATEBOOK_BIND": f"127.0.0.1:{port}",
-            "GATEBOOK_ACCESS_LOG": str(self.log),
-            "GATEBOOK_SPOOL": str(self.gate.settings.spool),
-        }
-        with (folder / "viewer.log").open("wb") as said:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "gatebook.viewer"],
-                env={**environment(), **cluster.environment(self.gate.settings.postgres_db), **settings},
-                stderr=said,
-            )
-        until(lambda: "listens" in (folder / "viewer.log").read_text())
-
-    def close(self) -> None:
-        self._process.terminate()
-        assert self._process.wait(20) == 0
-        self.gate.close()
-
-    def is_busy(self) -> bool:
-        """Whether it would refuse another audit."""
-        with contextlib.closing(http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=20)) as connection:
-            connection.request("HEAD", "/_/api/audit")
-            return connection.getresponse().status == 409
-
-    def happens(self, *recorded: bool, **told: object) -> list[str]:
-        """So many requests are acknowledged, these of them recorded; returns their ids."""
-        self.gate.run(self.gate.owner.execute("TRUNCATE requests"))
-        times = [self.gate.now_ms - 60_000 + number for number in range(len(recorded))]
-        ids = [id_of(number, ms) for number, ms in enumerate(times)]
-        self.gate.write(*(line(number, ms, **told) for number, ms in enumerate(times)))
-        self.gate.record(*(id for id, there in zip(ids, recorded, strict=True) if there))
-        return ids
-
-
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GATEBOOK_", "POSTGRES_"))}
-    return {**kept, "PYTHONPATH": str(CHECKOUT)}
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
+from reading import Viewer, environment, until
 
 
 def command(*args: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "gatebook", "audit", *args]
+    return reading.command("audit", *args)
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(*args), env=environment(), capture_output=True, text=True, timeout=60)
-    assert "Traceback" not in done.stderr
-    return done
+    return reading.run("audit", *args)
 
 
 @pytest.fixture(scope="module")

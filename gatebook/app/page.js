@@ -1,9 +1,10 @@
-// Keeps the page fresh from the viewer's list, which records nothing; `/` itself is never fetched again.
+// Keeps the page fresh from the viewer's events, and its list to begin with, which record nothing; `/` itself is never
+// fetched again. The stream is closed while nobody looks: a browser has six connections to a host, for all its tabs.
 // What a client sent gets in by textContent alone. Shows everything just as page.py does.
 // An element's id is a global name: own, others, lanes, say, live, copy, curl.
 const mine = own.rows[1]
 const local = date => new Date(date - date.getTimezoneOffset() * 6e4).toISOString().slice(0, -1).split("T")
-let wait = 2000, timer, paused
+let source, paused
 
 function shown(wire) {
     let head = wire.slice(0, 120), cut = head != wire
@@ -18,7 +19,7 @@ const hue = name => "r" + [...name].reduce((sum, char) => sum + char.codePointAt
 // Local time, and the day only when it is not today's. The first 48 bits of the id are milliseconds.
 function localise(row) {
     const time = row.querySelector("time"), id = row.id = time.parentNode.pathname.slice(16)
-    const utc = new Date(parseInt(id.slice(0, 8) + id.slice(9, 13), 16)), [day, clock] = local(utc)
+    const utc = new Date(+("0x" + id.slice(0, 8) + id.slice(9, 13))), [day, clock] = local(utc)
     time.title = time.dateTime = utc.toISOString()
     time.textContent = day == local(new Date)[0] ? clock : day + " " + clock
 }
@@ -34,60 +35,63 @@ function made(request) {
     return row
 }
 
-function spread(replicas) {
+// Rows that stay are not touched, so that a selection in them stays too.
+function add(request) {
+    if (request.id == mine.id || others.rows[request.id]) return
+    others.insertBefore(made(request), [...others.rows].find(row => row.id && row.id < request.id))
+    others.rows[25]?.remove()
+    const replicas = [mine, ...others.rows].sort((a, b) => a.id < b.id ? 1 : -1)
+        .slice(0, -1).map(row => row.cells[4].textContent)
     const names = [...new Set(replicas)].sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
     lanes.replaceChildren(...names.map(name => {
         const lane = lanes.children[0].cloneNode(true), [label, { firstChild: path }, count] = lane.children
         const cells = replicas.flatMap((one, place) => one == name ? [`M${24 - place} 0h.8`] : [])
         lane.className = hue(name)
-        label.textContent = shown(name)
+        label.textContent = name
         path.setAttribute("d", cells.join(""))
         count.textContent = cells.length
         return lane
     }))
 }
 
-// Rows that stay are not touched, so that a selection or the focus in them stays too.
-function show(requests) {
-    const rows = requests.filter(one => one.id != mine.id).slice(0, 24).map(one => others.rows[one.id] ?? made(one))
-    rows.forEach((row, place) => {
-        const there = others.rows[place + 1]
-        if (there != row) others.insertBefore(row, there)
-    })
-    while (others.rows.length > rows.length + 1) others.lastElementChild.remove()
-    if (requests[0]) spread(requests.map(one => one.replica))
-}
-
 function tell(state) {
     if (say.textContent != state) say.textContent = state
 }
 
-async function poll() {
-    if (paused || others.querySelector(":focus-visible")) tell("Paused")
-    else if (!document.hidden) try {
-        const answer = await fetch("/_/api/requests?limit=25", { signal: AbortSignal.timeout(9e3) })
-        show((await answer.json()).requests)
-        tell("Live")
-        wait = 2000
-    } catch {
-        wait = Math.min(wait * 2, 6e4)
-        tell("Not live, retrying")
+// Begins or stops, whichever is due.
+function connect() {
+    const stop = paused || document.hidden || others.querySelector(":focus-visible")
+    if (!stop == source?.readyState < 2) return
+    if (stop) {
+        source.close()
+        return tell("Paused")
     }
-    clearTimeout(timer)
-    timer = setTimeout(poll, wait)
+    source = new EventSource("/_/api/events")
+    source.addEventListener("request", ({ data }) => add(JSON.parse(data)))
+    source.onopen = async () => {
+        try {
+            (await (await fetch("/_/api/requests?limit=25")).json()).requests.forEach(add)
+            if (source.readyState == 1) tell("Live")
+        } catch {
+            source.onerror()
+        }
+    }
+    source.onerror = () => {
+        source.close()
+        tell("Not live, retrying")
+        setTimeout(connect, 3e3)
+    }
 }
 
 document.querySelectorAll("tr:has(a)").forEach(localise)
 document.querySelector("th").textContent = "Time, local"
 live.hidden = copy.hidden = false
-live.onclick = () => {
-    live.ariaPressed = paused = !paused
-    poll()
-}
+live.onclick = () => live.ariaPressed = paused = !paused
 // execCommand, because navigator.clipboard is missing on plain http; if it fails, the line is at least selected.
 copy.onclick = () => {
     getSelection().selectAllChildren(curl)
     copy.textContent = document.execCommand("copy") ? "Copied" : "Ctrl-C"
 }
-document.onvisibilitychange = poll
-timer = setTimeout(poll, wait)
+document.onvisibilitychange = connect
+onkeyup = onclick = connect
+connect()

@@ -4,13 +4,17 @@ Rule: a subcommand's file imports nothing but click at its top, so that `gateboo
 """
 
 import importlib
+import os
 
 import click
 
 from gatebook import __version__
 from gatebook.errors import exit_politely
 
-COMMANDS = ("up", "down", "ps", "scale", "restart", "logs", "psql", "audit")
+COMMANDS = (
+    "up", "down", "ps", "scale", "restart", "logs", "psql",
+    "tail", "show", "wait", "count", "audit", "completion",
+)  # fmt: skip
 
 
 class _Lazy(click.Group):
@@ -34,6 +38,7 @@ def gatebook() -> None:
     \b
     gatebook up                 run it here; open the URL that it prints
     gatebook ps                 what runs
+    gatebook tail -f            what came through the gate, and what comes
     gatebook audit              prove that nothing acknowledged is missing
     gatebook down               stop; the requests are kept
 
@@ -43,4 +48,8 @@ def gatebook() -> None:
 
 def main() -> None:
     """The console script."""
+    if "_GATEBOOK_COMPLETE" in os.environ:
+        from gatebook.cli import shells
+
+        shells.install()
     exit_politely(gatebook)

@@ -1,7 +1,8 @@
 """The viewer as a process: `python -m gatebook.viewer`.
 
-Shutdown order, at SIGTERM or SIGINT: stop accepting, finish what is being answered for a short while, cut the rest,
-leave the database. A unix socket's path stays: a new process may have taken it over (see gatebook.listen).
+Shutdown order, at SIGTERM or SIGINT: stop accepting, end the streams of events, finish what is being answered for a
+short while, cut the rest, leave the database. A unix socket's path stays: a new process may have taken it over (see
+gatebook.listen).
 """
 
 import asyncio
@@ -11,7 +12,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Coroutine, Generator
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -22,6 +24,8 @@ from gatebook.errors import exit_politely
 from gatebook.settings import Settings, read
 from gatebook.viewer.api import application
 from gatebook.viewer.database import connected
+from gatebook.viewer.events import Hub
+from gatebook.viewer.index import keep_filling
 
 _FINISH_WITHIN_S = 2
 _HEAD_BYTES = 2 * 1024 * 1024  # of a request; more than the load balancer lets through, so that it decides
@@ -29,6 +33,10 @@ _HEAD_BYTES = 2 * 1024 * 1024  # of a request; more than the load balancer lets 
 
 class Server(uvicorn.Server):
     """Uvicorn's, without its signal handling, which would end the process by the signal and not with exit code 0."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -38,6 +46,7 @@ class Server(uvicorn.Server):
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hub.end()
         await super().shutdown(sockets)
         if cut := self.server_state.tasks:
             await asyncio.wait(cut, timeout=_FINISH_WITHIN_S)
@@ -46,13 +55,25 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """`work` runs for as long as the block does."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
 async def serve(settings: Settings) -> None:
     """Wait for the database, then answer until a signal says stop; raises UserError."""
     migrated = await connect(settings, "viewer", settings.start_timeout_s)
     await migrated.close()
-    async with connected(settings) as database:
+    hub = Hub(settings)
+    async with connected(settings) as database, running(hub.run()), running(keep_filling(settings)):
         config = uvicorn.Config(
-            application(settings, database),
+            application(settings, database, hub),
             http="h11",
             ws="none",
             lifespan="off",
@@ -66,7 +87,7 @@ async def serve(settings: Settings) -> None:
         )
         listener = listen.bind(settings.bind)
         print(f"the viewer listens on {settings.bind}", file=sys.stderr, flush=True)
-        await Server(config).serve(sockets=[listener])
+        await Server(config, hub).serve(sockets=[listener])
 
 
 def main() -> None:

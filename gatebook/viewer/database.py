@@ -6,8 +6,10 @@ database is Unavailable, and the log says once that it is away and once that it 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
 from importlib import resources
 from typing import Any
 
@@ -18,19 +20,30 @@ from gatebook.db.queries import named
 from gatebook.settings import Settings
 
 CONNECTIONS = 8
+WALKS = 4  # searches and counts that may hold a connection at a time, so that the others are never all taken
 WAIT_FOR_CONNECTION_S = 5.0
 STATEMENT_TIMEOUT_S = 10.0
 DEADLINE_S = WAIT_FOR_CONNECTION_S + STATEMENT_TIMEOUT_S + 1.0  # in all; passes when a server went silent
+_DAYS_LAST_S = 60.0
 
 # Beside AWAY, being refused by a server that runs.
 _UNAVAILABLE = (*AWAY, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 QUERIES = named(resources.files("gatebook.viewer").joinpath("queries.sql").read_text())
+SEARCH = named(resources.files("gatebook.viewer").joinpath("search.sql").read_text())
 _log = logging.getLogger("gatebook.viewer")
 
 
 class Unavailable(Exception):
     """The database cannot be asked now; its words are for whoever asked."""
+
+
+class Busy(Unavailable):
+    """Others are asking; later there may be room."""
+
+
+class TooSlow(Exception):
+    """This one statement took longer than it was given; the database may be all right."""
 
 
 class Database:
@@ -39,17 +52,54 @@ class Database:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
         self._away = False
+        self._walks = asyncio.Semaphore(WALKS)
+        self._days: tuple[date, date]
+        self._days_until = 0.0
 
     async def rows(self, query: str, *values: object) -> list[asyncpg.Record]:
         """All rows of a statement of queries.sql; raises Unavailable."""
         async with self._connection(DEADLINE_S) as connection:
             return list(await connection.fetch(QUERIES[query], *values))
 
+    async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        """All rows of a statement that was put together; raises Unavailable."""
+        async with self._connection(DEADLINE_S) as connection:
+            return list(await connection.fetch(statement, *values))
+
     async def row(self, query: str, *values: object, within_s: float = DEADLINE_S) -> asyncpg.Record | None:
         """Its first row, or None; raises Unavailable, after `within_s` at the latest."""
         async with self._connection(within_s) as connection:
             found: asyncpg.Record | None = await connection.fetchrow(QUERIES[query], *values)
             return found
+
+    async def days(self) -> tuple[date, date]:
+        """The first and the last day that has a partition, as they were not long ago; raises Unavailable."""
+        if time.monotonic() > self._days_until:
+            [row] = await self.rows("days")
+            today = datetime.now(UTC).date()
+            self._days = row["first"] or today, row["last"] or today
+            self._days_until = time.monotonic() + _DAYS_LAST_S
+        return self._days
+
+    async def window(self, sql: str, values: Sequence[object], within_s: float, wait_s: float) -> list[asyncpg.Record]:
+        """All rows of a step of a walk. The walks take turns, one step each.
+
+        Raises Busy when its turn does not come within `wait_s`, TooSlow when it takes longer than `within_s`, and
+        Unavailable.
+        """
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._walks.acquire()
+        except TimeoutError:
+            raise Busy("too many searches at once") from None
+        try:
+            async with self._connection(DEADLINE_S + within_s) as connection:
+                try:
+                    return list(await connection.fetch(sql, *values, timeout=within_s))
+                except (TimeoutError, asyncpg.QueryCanceledError):
+                    raise TooSlow from None
+        finally:
+            self._walks.release()
 
     @asynccontextmanager
     async def _connection(self, within_s: float) -> AsyncIterator[Any]:
@@ -92,6 +142,9 @@ async def connected(settings: Settings) -> AsyncIterator[Database]:
         "statement_timeout": f"{STATEMENT_TIMEOUT_S:.0f}s",
         "default_transaction_read_only": "on",  # beside the role's rights, against accidents
         "jit": "off",  # compiling takes longer than these statements run
+        "plan_cache_mode": "force_custom_plan",  # a generic one opens every day, whatever ids are asked for
+        "enable_seqscan": "off",  # whatever the statistics say: each statement asks for a small part, by an index
+        "max_parallel_workers_per_gather": "0",  # the other cores are the captures'
     }
     pool = asyncpg.create_pool(
         **login(settings, "viewer"),

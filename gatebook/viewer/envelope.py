@@ -1,7 +1,7 @@
 """What every answer of the viewer has in common, around the application.
 
-Rules: nothing is cached or guessed at. HEAD is answered as GET without the body. A client that goes away cancels the
-work for it, a query included.
+Rules: nothing is guessed at, and nothing cached unless an answer says so itself. HEAD is answered as GET without the
+body. A client that goes away cancels the work for it, a query included.
 """
 
 import asyncio
@@ -24,8 +24,9 @@ class Envelope:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [header for header in message["headers"] if header[0].lower() not in _ON_ALL]
-                message = {**message, "headers": [*own, *_ON_ALL.items()]}
+                own = {name.lower() for name, _ in message["headers"]}
+                missing = [(name, value) for name, value in _ON_ALL.items() if name not in own]
+                message = {**message, "headers": [*message["headers"], *missing]}
             elif is_head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)

@@ -10,33 +10,13 @@ id, to_char(received_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS 
 host(peer) AS peer, host(client) AS client, scheme, http_version, method, target, headers, body_size,
 encode(body_sha256, 'hex') AS body_sha256, truncated, status
 
--- name: list_requests
--- A page, newest first: at most $2 rows below the id $1. Clients decide how long targets and headers are, so the page
--- ends early once it has $3 bytes of them, but never before its first row. `found` says how many rows there were.
-WITH page AS (
-    SELECT
-        id, to_char(received_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS received_at, replica,
-        host(peer) AS peer, host(client) AS client, scheme, http_version, method, target, headers, body_size,
-        encode(body_sha256, 'hex') AS body_sha256, truncated, status
-    FROM requests
-    WHERE id < $1
-    ORDER BY id DESC
-    LIMIT $2
-), weighed AS (
-    SELECT
-        *, count(*) OVER () AS found,
-        sum(octet_length(target) + octet_length(headers::text))
-            OVER (ORDER BY id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
-    FROM page
-)
-SELECT * FROM weighed WHERE coalesce(bytes_before, 0) < $3 ORDER BY id DESC;
-
 -- name: one_request
--- The request of id $1, as in a page.
+-- The request of id $1, as in a page, and its kept body if that has no more than $2 bytes.
 SELECT
     id, to_char(received_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS received_at, replica,
     host(peer) AS peer, host(client) AS client, scheme, http_version, method, target, headers, body_size,
-    encode(body_sha256, 'hex') AS body_sha256, truncated, status
+    encode(body_sha256, 'hex') AS body_sha256, truncated, status,
+    CASE WHEN octet_length(body) <= $2 THEN body END AS body
 FROM requests
 WHERE id = $1;
 
@@ -76,3 +56,9 @@ WHERE
         SELECT FROM pg_inherits
         WHERE inhparent = 'requests'::regclass AND inhrelid = to_regclass('requests_' || to_char(day, 'YYYYMMDD'))
     );
+
+-- name: days
+-- The first and the last day that has a partition.
+SELECT min(day) AS first, max(day) AS last
+FROM days
+WHERE to_regclass('requests_' || to_char(day, 'YYYYMMDD')) IS NOT NULL;

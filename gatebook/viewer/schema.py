@@ -1,12 +1,13 @@
 """What the API answers, for its OpenAPI document. Answers are made from rows directly; a test compares the two."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field, IPvAnyAddress
 
 Wire = Annotated[str, Field(description="as sent, one character per byte (latin-1)")]
+Pair = Annotated[list[Wire], Field(min_length=2, max_length=2)]
 
 
 class Recorded(BaseModel):
@@ -23,18 +24,88 @@ class Recorded(BaseModel):
     http_version: str
     method: Wire
     target: Wire
-    headers: list[tuple[Wire, Wire]] = Field(description="name and value, in the order sent")
+    headers: list[Pair] = Field(description="name and value, in the order sent")
     body_size: int | None = Field(description="bytes the client sent; null when unknown")
     body_sha256: str | None = Field(description="of the whole body, in hexadecimal, when it is truncated")
     truncated: bool = Field(description="the body is not, or not wholly, kept")
     status: int = Field(description="what was answered")
 
 
+class Whole(Recorded):
+    """One recorded request, with its body."""
+
+    body: str | None = Field(
+        description="what is kept of it, as `body_encoding` says; null when nothing is kept, or over 1 MiB of it, "
+        "which /_/api/requests/{id}/body has"
+    )
+    body_encoding: Literal["utf-8", "base64"] | None = Field(description="utf-8: as text, since it is valid UTF-8")
+
+
 class Page(BaseModel):
     """Recorded requests, newest first."""
 
     requests: list[Recorded]
-    next: str | None = Field(description="the cursor of the page after this one; null at the end")
+    next: UUID | None = Field(description="the cursor of the page after this one; null at the end")
+    complete: bool = Field(
+        description="false: there was no time to look further than `reached`, and `next` goes on from there"
+    )
+    reached: datetime | None = Field(description="everything down to this time was looked at; null at the end")
+
+
+class Neighbours(BaseModel):
+    """What comes before and after a request."""
+
+    newer: UUID | None
+    older: UUID | None
+    complete: bool = Field(description="false: there was no time to look at all, so a null is not certain")
+
+
+class Group(BaseModel):
+    """Requests of one stretch of time that have one value."""
+
+    start: datetime | None = Field(description="when the stretch begins; null without `step`")
+    value: str | int | None = Field(description="what they have in common; null without `by`")
+    count: int
+    bytes: int = Field(description="of their bodies, as the clients sent them")
+
+
+class Counts(BaseModel):
+    """How many requests there are from `reached` up to the cursor."""
+
+    groups: list[Group] = Field(description="by start, then by count")
+    others: int = Field(description="requests with other values than the most frequent ones")
+    next: UUID | None = Field(description="the cursor that counts the rest; null when everything is counted")
+    complete: bool = Field(description="false: there is more to count, see `next`")
+    reached: datetime | None = Field(description="everything down to this time is counted; null at the end")
+
+
+class FilterField(BaseModel):
+    """One field of a filter."""
+
+    name: str
+    operators: list[str]
+    help: str
+    example: str
+
+
+class Fields(BaseModel):
+    """All fields of a filter."""
+
+    fields: list[FilterField]
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="what happened, with the value")
+    hint: str = Field("", description="what to try")
+    position: int = Field(
+        0, description="of a filter: the character (Unicode code point) where it went wrong, counted from 0"
+    )
+    expected: str = Field("", description="of a filter: what could have stood there")
 
 
 class Health(BaseModel):

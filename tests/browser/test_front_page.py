@@ -9,7 +9,7 @@ import re
 import pytest
 from chromium import Open
 from local_stack import Stack
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 from wire import ask
 
 WIDTHS = (320, 360, 1280, 2560, 3840)
@@ -114,9 +114,18 @@ def test_it_refreshes_itself_and_records_nothing_by_it(open_page: Open, stack: S
     assert page.locator("tbody a").count() == 25
     assert own_id(page) == mine
     assert page.locator("table").bounding_box()["y"] == table["y"]  # type: ignore[index]
-    with page.expect_response("**/_/api/requests*"), page.expect_response("**/_/api/requests*"):
-        pass
     assert recorded(stack) == before + 30
+
+
+def test_the_list_is_asked_for_once_and_each_request_comes_by_itself(open_page: Open, stack: Stack) -> None:
+    page = live(open_page())
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for number in range(5):
+        id = send(stack, b"/by-itself/%d" % number)
+        expect(page.locator("#others a").first).to_have_attribute("href", re.compile(id), timeout=2000)
+    assert not asked
+    live(page)
 
 
 def test_without_javascript_all_is_there_and_nothing_is_offered_that_needs_it(open_page: Open, stack: Stack) -> None:
@@ -207,42 +216,63 @@ def test_it_can_be_paused_and_waits_while_the_keyboard_is_in_the_list(open_page:
     expect(page.get_by_role("status")).to_have_text("Paused")
     expect(pause).to_have_attribute("aria-pressed", "true")
     missed = send(stack, b"/while-paused")
-    page.wait_for_timeout(2500)  # longer than the time between two refreshes
+    seen = live(open_page())  # by then a page that is not paused has it
+    expect(seen.locator(f"#others a[href$='{missed}']")).to_be_visible()
     expect(page.locator(f"#others a[href$='{missed}']")).to_have_count(0)
     pause.click()
     expect(page.locator(f"#others a[href$='{missed}']")).to_be_visible()
     live(page)
+    pause.focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     expect(page.locator("#others a").first).to_be_focused()
     expect(page.get_by_role("status")).to_have_text("Paused")
-
-
-def test_it_says_when_it_is_not_live_and_recovers(open_page: Open, stack: Stack) -> None:
-    page = live(open_page())
-    tries: list[str] = []
-
-    def away(route: Route) -> None:
-        tries.append(route.request.url)
-        route.fulfill(status=200, json={"error": "no database"})
-
-    page.route("**/_/api/requests*", away)
-    expect(page.get_by_role("status")).to_have_text("Not live, retrying")
-    assert len(tries) == 1
-    assert page.locator("tbody a").count() == 25
-    page.unroute("**/_/api/requests*")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
     live(page)
 
 
-def test_it_asks_for_nothing_while_it_is_hidden(open_page: Open) -> None:
+def visible(page: Page, is_visible: bool) -> None:
+    """What a tab tells its page when it is hidden and shown."""
+    if is_visible:
+        page.evaluate("delete document.hidden")
+    else:
+        page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+@pytest.mark.parametrize(
+    ("away", "kind"), [("**/_/api/requests*", "application/json"), ("**/_/api/events", "text/event-stream")]
+)
+def test_it_says_when_it_is_not_live_and_recovers(open_page: Open, stack: Stack, away: str, kind: str) -> None:
     page = live(open_page())
+    page.route(away, lambda route: route.fulfill(status=200, body="", content_type=kind))
+    visible(page, False)
+    expect(page.get_by_role("status")).to_have_text("Paused")
+    with page.expect_response(away):
+        visible(page, True)
+    expect(page.get_by_role("status")).to_have_text("Not live, retrying")
+    assert page.locator("tbody a").count() == 25
+    with page.expect_response(away):
+        pass  # it tries again
+    page.unroute(away)
+    id = send(stack, b"/while-away")
+    live(page)
+    expect(page.locator(f"#others a[href$='{id}']")).to_be_visible()
+
+
+def test_it_asks_for_nothing_while_it_is_hidden(open_page: Open, stack: Stack) -> None:
+    page = live(open_page())
+    visible(page, False)
+    expect(page.get_by_role("status")).to_have_text("Paused")
     asked: list[str] = []
-    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
     page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(2500)  # longer than the time between two refreshes
+    id = send(stack, b"/while-hidden")
+    expect(live(open_page()).locator(f"#others a[href$='{id}']")).to_be_visible()
     assert not asked
-    with page.expect_request("**/_/api/requests*", timeout=1000):
-        page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator(f"#others a[href$='{id}']")).to_have_count(0)
+    visible(page, True)
+    expect(page.locator(f"#others a[href$='{id}']")).to_be_visible()
 
 
 def test_new_rows_move_only_where_motion_is_welcome(open_page: Open, stack: Stack) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from local_stack import Stack, runs, until
 
 from gatebook import __version__
+from gatebook.cli import COMMANDS
 
 
 def test_requests_through_the_gate_land_on_three_replicas_and_in_the_table(stack: Stack) -> None:
@@ -140,7 +141,7 @@ def test_logs_can_be_followed_until_the_stack_ends(own_stack: Stack) -> None:
 
 def test_without_a_stack_ps_is_empty_and_the_others_say_so(own_stack: Stack) -> None:
     assert own_stack.ps() == []
-    for command in (["scale", "2"], ["restart"], ["psql"], ["logs"], ["audit"]):
+    for command in (["scale", "2"], ["restart"], ["psql"], ["logs"], ["audit"], ["tail"], ["count"], ["wait", "a"]):
         done = own_stack.gatebook(*command, check=False)
         assert done.returncode == 1
         assert "gatebook up --data" in done.stderr, done.stderr
@@ -152,11 +153,11 @@ def test_help_comes_at_once_and_shows_an_example_for_every_command(own_stack: St
     began = time.monotonic()
     page = own_stack.gatebook("--help").stdout
     print(f"gatebook --help: {time.monotonic() - began:.3f} s")
-    for command in ("up", "down", "ps", "scale", "restart", "logs", "psql", "audit"):
+    for command in COMMANDS:
         assert f"\n  {command} " in page
         assert f"\n  gatebook {command}" in own_stack.gatebook(command, "--help").stdout
     loaded = "import sys; sys.argv = ['gatebook', '--help']\nfrom gatebook.cli import main\n"
-    heavy = "{'asyncio', 'psutil', 'asyncpg', 'fastapi', 'gatebook.settings'} & set(sys.modules)"
+    heavy = "{'asyncio', 'psutil', 'asyncpg', 'fastapi', 'httpx', 'lark', 'gatebook.settings'} & set(sys.modules)"
     script = f"{loaded}try: main()\nexcept SystemExit: print('heavy:', {heavy})"
     done = subprocess.run([sys.executable, "-c", script], env=own_stack.environment, capture_output=True, text=True)
     assert "heavy: set()" in done.stdout, done.stdout + done.stderr

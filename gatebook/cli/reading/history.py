@@ -1,0 +1,29 @@
+"""What was recorded up to now, newest first, page by page."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from gatebook.cli.reading.remote import Gatebook
+
+_PAGE = 500
+
+
+def newest(
+    gatebook: Gatebook, filter: str, most: int, in_a_hurry: Callable[[str | None], None] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The newest requests that the filter finds, `most` at most. Raises UserError.
+
+    An answer may end at its deadline, before there are enough. Then the search goes on from there, as long as it takes;
+    for who is in a hurry it ends, and that is told with the time down to which it has looked.
+    """
+    return islice(_all(gatebook, filter, min(most, _PAGE), in_a_hurry), most) if most else iter(())
+
+
+def _all(
+    gatebook: Gatebook, filter: str, limit: int, in_a_hurry: Callable[[str | None], None] | None
+) -> Iterator[dict[str, Any]]:
+    for page in gatebook.pages("/requests", "searching", filter=filter, limit=limit):
+        yield from page["requests"]
+        if in_a_hurry and not page["complete"]:
+            return in_a_hurry(page["reached"])

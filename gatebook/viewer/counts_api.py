@@ -1,0 +1,77 @@
+"""`/_/api/counts`: how many requests a filter finds, over time and by what they have in common."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gatebook.filter import parse
+from gatebook.viewer import problem, schema
+from gatebook.viewer.counting import Count, Group
+from gatebook.viewer.parameters import Cursor, Db, Filter
+from gatebook.viewer.told import Told, by_lines
+from gatebook.viewer.verdict import rfc3339
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PROGRESS = {"progress": 0.31, "reached": "2026-11-22T10:00:00.000Z", "found": 70_000}
+
+By = Literal["replica", "method", "path", "status", "client", "scheme"]
+
+router = APIRouter(responses=problem.RESPONSES)
+
+
+@router.get("/_/api/counts", response_model=schema.Counts, responses=by_lines("counts", "Counts", _PROGRESS))
+async def counts(
+    request: Request,
+    database: Db,
+    filter: Filter = "",
+    by: Annotated[By | None, Query(description="a count for each of its values; none: one for all")] = None,
+    step: Annotated[
+        str | None,
+        Query(
+            pattern="^[1-9][0-9]{0,4}[smhd]$",
+            description="a count for each such stretch of time, from 1970 on: 1s 10s 1m 5m 1h 1d; none: one for all",
+            examples=["1m"],
+        ),
+    ] = None,
+    cursor: Cursor = None,
+) -> Response:
+    """How many there are, and how many bytes their bodies have.
+
+    Of `by`, the 50 most frequent values are told, and how many requests have other ones. Counting goes from the newest
+    to the oldest and is given some seconds. If that is too little time, `complete` is false, the answer counts what
+    came after `reached`, and `next` counts the rest: the counts of a group are to be added. With
+    `Accept: application/x-ndjson` progress is told meanwhile, a line at a time.
+
+    `curl 'http://localhost:8080/_/api/counts?filter=since:1h&by=replica&step=1m'`
+    """
+    step_s = int(step[:-1]) * _SECONDS[step[-1]] if step else None
+    return Told(request, _Counting(Count(database, parse(filter), by, step_s, cursor)), "counts")
+
+
+class _Counting:
+    """Counts."""
+
+    def __init__(self, count: Count) -> None:
+        self._count = count
+
+    @property
+    def so_far(self) -> dict[str, Any]:
+        return self._count.so_far
+
+    async def run(self) -> Mapping[str, Any]:
+        found = await self._count.run()
+        return {
+            "groups": [_group(group) for group in found.groups],
+            "others": found.others,
+            "next": found.next and str(found.next),
+            "complete": found.complete,
+            "reached": None if found.reached_ms is None else rfc3339(found.reached_ms),
+        }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    start = None if group.start_ms is None else rfc3339(group.start_ms)
+    return {"start": start, "value": group.value, "count": group.count, "bytes": group.bytes}

@@ -1,0 +1,65 @@
+"""Which events of the ring each filter takes: all filters of all listeners in a few statements a portion.
+
+Rule: one filter never holds up the others for long. A statement that takes too long, or fails, is asked again by
+halves, until the filter that it was is alone; its listeners are served out of the database from then on.
+"""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from gatebook.db.connect import AWAY
+from gatebook.filter import Parameters, condition
+from gatebook.viewer.events.portion import QUERIES, Fetch
+from gatebook.viewer.events.ring import Entry, Filter, Ring
+
+STATEMENT_TIMEOUT_S = 2.0  # of the connection that it asks on
+_FILTERS = 50  # in one statement
+
+
+class Matcher:
+    """Asks the filters of a ring, portion by portion."""
+
+    def __init__(self, ring: Ring, fetch: Fetch) -> None:
+        self._ring = ring
+        self._fetch = fetch
+
+    async def match(self) -> None:
+        """Ask the filters what they take of the next portion. Raises what `fetch` raises when the database is away."""
+        ring = self._ring
+        number = max(ring.matched, ring.first)
+        entry = ring[number]
+        ring.matching = number + 1  # before the filters are looked at: one that comes meanwhile begins behind it
+        filters = [filter for filter in ring.filters.values() if filter.first <= number and not filter.too_slow]
+        for first in range(0, len(filters), _FILTERS):
+            await self._ask(entry, filters[first : first + _FILTERS])
+        ring.matched = number + 1
+
+    async def _ask(self, entry: Entry, filters: Sequence[Filter]) -> None:
+        if not entry.portion.events:
+            for filter in filters:
+                entry.take(filter, [])
+            return
+        try:
+            await self._take(entry, filters)
+        except asyncpg.PostgresError as error:
+            if isinstance(error, AWAY) and not isinstance(error, asyncpg.QueryCanceledError):
+                raise
+            await self._by_halves(entry, filters)
+
+    async def _by_halves(self, entry: Entry, filters: Sequence[Filter]) -> None:
+        if len(filters) == 1:
+            filters[0].too_slow = True
+            return
+        middle = len(filters) // 2
+        await self._ask(entry, filters[:middle])
+        await self._ask(entry, filters[middle:])
+
+    async def _take(self, entry: Entry, filters: Sequence[Filter]) -> None:
+        numbers = {key[1]: number for number, (key, _) in enumerate(entry.portion.events)}
+        parameters = Parameters(list(numbers), min(numbers), max(numbers))
+        conditions = [f"{condition(filter.expression, parameters)} AS f{n}" for n, filter in enumerate(filters)]
+        asked = QUERIES["matches"].format(conditions=", ".join(conditions))
+        rows = await self._fetch(asked, *parameters.values)
+        for place, filter in enumerate(filters, start=1):
+            entry.take(filter, sorted(numbers[row[0]] for row in rows if row[place]))

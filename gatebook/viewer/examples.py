@@ -1,0 +1,50 @@
+"""An example of each answer, by the name of its schema, for the OpenAPI document.
+
+Here and not in the schemas, since FastAPI would leave out what is null.
+"""
+
+from typing import Any
+
+_ID, _OLDER = "019aaf6e-3c5f-7d2a-8b1e-0242ac120002", "019aaf6e-2f1a-7c03-9d54-0242ac120003"
+_RECORDED = {
+    "id": _ID,
+    "received_at": "2026-11-23T12:00:00.123Z",
+    "replica": "webapp-2",
+    "peer": "10.0.0.1",
+    "client": "203.0.113.9",
+    "scheme": "http",
+    "http_version": "1.1",
+    "method": "POST",
+    "target": "/github/push?a=1",
+    "headers": [["Host", "localhost:8080"], ["Content-Type", "application/json"], ["Content-Length", "20"]],
+    "body_size": 20,
+    "body_sha256": None,
+    "truncated": False,
+    "status": 200,
+}
+_PAGE = {"requests": [_RECORDED], "next": _ID, "complete": True, "reached": "2026-11-23T12:00:00.123Z"}
+_COUNTS = {
+    "groups": [{"start": "2026-11-23T12:00:00.000Z", "value": "webapp-2", "count": 7, "bytes": 140}],
+    "others": 0,
+    "next": None,
+    "complete": True,
+    "reached": None,
+}
+_PROBLEM = {
+    "type": "about:blank",
+    "title": "Bad Request",
+    "status": 400,
+    "detail": "size>1XB: expected a size such as 1MB, at character 6",
+    "hint": "/_/api/filter lists the fields and what they take",
+    "position": 5,
+    "expected": "a size such as 1MB",
+}
+
+EXAMPLES: dict[str, Any] = {
+    "Recorded": _RECORDED,
+    "Whole": {**_RECORDED, "body": '{"ref":"refs/heads"}', "body_encoding": "utf-8"},
+    "Page": _PAGE,
+    "Neighbours": {"newer": None, "older": _OLDER, "complete": True},
+    "Counts": _COUNTS,
+    "Problem": _PROBLEM,
+}

@@ -1,0 +1,136 @@
+-- Every statement that fills the search index, by name: gatebook.viewer.index reads this file. $n are asyncpg's parameters.
+
+-- name: lead
+-- Whether we are the one process that fills it, from now on until this connection ends.
+SELECT pg_try_advisory_lock(hashtext('gatebook.index'));
+
+-- name: look
+-- How far the blocks reach, if they count; how far they may: all transactions below `settled` have ended; how many
+-- transactions there were so far.
+SELECT
+    state.next, state.down_to, pg_snapshot_xmin(pg_current_snapshot()) AS settled,
+    pg_snapshot_xmax(pg_current_snapshot()) AS transactions
+FROM (SELECT) AS always LEFT JOIN (
+    SELECT next, down_to
+    FROM search_state
+    WHERE
+        search_state.epoch = epoch() AND NOT EXISTS (
+            SELECT FROM batches_pruned
+            WHERE batches_pruned.epoch = search_state.epoch AND batches_pruned.last >= search_state.next
+        )
+) AS state ON true;
+
+-- name: disown
+-- The first step of a new beginning: from its commit on the blocks do not count.
+DELETE FROM search_state;
+
+-- name: empty
+-- The second, in a transaction with the third. A search whose snapshot is older than the first holds a lock that this waits
+-- for, so none sees the old state without its blocks.
+TRUNCATE search_blocks, search_chunks;
+
+-- name: begin
+-- The third: what has ended by now is found in the table, below the highest id; what has not will be in a batch.
+INSERT INTO search_state (epoch, next, down_to)
+VALUES (epoch(), pg_snapshot_xmin(pg_current_snapshot()), 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+
+-- name: commits
+-- The first $3 commits from transaction $1 up to below $2, and how many requests each wrote; `old`: it has waited for long.
+SELECT xid, cardinality(ids) AS rows, written_at < now() - $4::interval AS old
+FROM batches
+WHERE xid >= $1::xid8 AND xid < $2::xid8
+ORDER BY xid
+LIMIT $3::bigint;
+
+-- name: ids
+-- What the commits from $1 up to below $2 wrote.
+SELECT DISTINCT id FROM batches, unnest(ids) AS id WHERE xid >= $1::xid8 AND xid < $2::xid8 ORDER BY id;
+
+-- name: add_rough
+-- Blocks without terms for what the commits from $1 up to below $2 wrote: anything may be in them. One for each minute or so,
+-- that is, for each beginning of four bytes.
+INSERT INTO search_blocks (low, high, rows, terms)
+SELECT encode(min(uuid_send(id)), 'hex')::uuid, encode(max(uuid_send(id)), 'hex')::uuid, count(*), '{}'
+FROM batches, unnest(ids) AS id
+WHERE xid >= $1::xid8 AND xid < $2::xid8
+GROUP BY substr(uuid_send(id), 1, 4);
+
+-- name: rough
+-- The newest of these.
+SELECT ctid, low, high, rows FROM search_blocks WHERE terms = '{}' ORDER BY high DESC LIMIT 1;
+
+-- name: rows
+-- What terms are made of. A request of more than $4 bytes is `large`, and then read alone.
+SELECT
+    id, large, CASE WHEN NOT large THEN method END AS method, CASE WHEN NOT large THEN target END AS target,
+    CASE WHEN NOT large THEN headers END AS headers, host(peer) AS peer, host(client) AS client, replica, scheme, status,
+    truncated, body_size
+FROM (
+    SELECT *, octet_length(method) + octet_length(target) + octet_length(headers::text) > $4::bigint AS large
+    FROM requests
+    WHERE id >= $1::uuid AND id <= $2::uuid AND id = ANY ($3::uuid[])
+) AS those
+ORDER BY id;
+
+-- name: rows_below
+-- The same of the last $3 requests from $1 up to below $2, newest first.
+SELECT
+    id, large, CASE WHEN NOT large THEN method END AS method, CASE WHEN NOT large THEN target END AS target,
+    CASE WHEN NOT large THEN headers END AS headers, host(peer) AS peer, host(client) AS client, replica, scheme, status,
+    truncated, body_size
+FROM (
+    SELECT *, octet_length(method) + octet_length(target) + octet_length(headers::text) > $4::bigint AS large
+    FROM requests
+    WHERE id >= $1::uuid AND id < $2::uuid
+    ORDER BY id DESC
+    LIMIT $3::bigint
+) AS those
+ORDER BY id DESC;
+
+-- name: large_row
+-- What is left out of these.
+SELECT method, target, headers FROM requests WHERE id = $1::uuid;
+
+-- name: add_block
+INSERT INTO search_blocks (low, high, rows, terms) VALUES ($1, $2, $3, $4);
+
+-- name: advance
+-- From the state $1, $2 to $3, $4; nothing when another process has changed it.
+UPDATE search_state SET next = $3, down_to = $4
+WHERE epoch = epoch() AND next = $1 AND down_to = $2
+RETURNING true;
+
+-- name: blocks
+-- The $1 oldest blocks with terms; their ctid is good until we delete them, since nobody else changes them.
+SELECT ctid, low, high, rows, cardinality(terms) AS size
+FROM search_blocks
+WHERE terms <> '{}'
+ORDER BY low, high
+LIMIT $1::bigint;
+
+-- name: terms_of
+SELECT terms FROM search_blocks WHERE ctid = $1;
+
+-- name: drop_blocks
+DELETE FROM search_blocks WHERE ctid = ANY ($1::tid[]) RETURNING true;
+
+-- name: add_chunk
+INSERT INTO search_chunks (low, high, blocks, positions, bits) VALUES ($1, $2, $3, $4, $5);
+
+-- name: newest
+-- The highest id in any of them.
+SELECT max(uuid_send(high))
+FROM (SELECT high FROM search_blocks UNION ALL (SELECT high FROM search_chunks ORDER BY high DESC LIMIT 1)) AS highest;
+
+-- name: forget
+-- Delete what lies wholly below the oldest request, some at a time: their days were dropped. Whether there was anything.
+WITH oldest AS (
+    SELECT id FROM requests ORDER BY id LIMIT 1
+), chunks AS (
+    DELETE FROM search_chunks
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM search_chunks WHERE high < (SELECT id FROM oldest) ORDER BY high LIMIT 10))
+    RETURNING high
+), blocks AS (
+    DELETE FROM search_blocks WHERE high < (SELECT id FROM oldest) RETURNING high
+)
+SELECT EXISTS (SELECT FROM chunks) OR EXISTS (SELECT FROM blocks);

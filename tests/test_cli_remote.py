@@ -1,0 +1,252 @@
+"""What the commands that read do when a viewer breaks off, has a gap, is away, or is none: with one that does so."""
+
+import json
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from fake_viewer import OPEN, FakeViewer, answer, chunk, event, ndjson, page, position, problem, request, stream
+from reading import PATIENCE_S, objects, on_terminal, run, running
+
+EVENTS, REQUESTS = "/_/api/events", "/_/api/requests"
+
+
+def test_a_stream_that_breaks_in_the_middle_of_a_line_goes_on_after_the_last_whole_event() -> None:
+    """Half an event counts for nothing, though its id was there already: it is asked for again."""
+    half = event("p2", "request", request(2))[:60]
+    answers = {
+        EVENTS: [
+            [stream(position("p0"), event("p1", "request", request(1)), half)],
+            [stream(position("p1"), event("p2", "request", request(2)), event("p3", "request", request(3)))],
+            [stream(position("p3"), event("p4", "request", request(4))), OPEN],
+        ],
+        REQUESTS: [[page()]],
+    }
+    with FakeViewer(answers) as viewer, running("tail", "-f", "--json", "--url", viewer.url) as tail:
+        assert tail.stdout and tail.stderr
+        seen = [tail.stdout.readline() for _ in range(4)]
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(PATIENCE_S) == 130
+        said = tail.stderr.read().splitlines()
+    assert objects("".join(seen)) == [request(number) for number in (1, 2, 3, 4)]
+    assert [asked.headers.get("last-event-id") for asked in viewer.asked_at(EVENTS)] == [None, "p1", "p3"]
+    assert [words.split(":")[0] for words in said] == ["not live", "live again, where it stopped"] * 2
+
+
+def test_while_the_viewer_is_away_it_tries_again_and_says_so_once() -> None:
+    answers = {
+        EVENTS: [
+            [stream(position("p0"), event("p1", "request", request(1)))],
+            [problem(503, title="the viewer does not answer", detail="try again")],
+            [problem(503, detail="the database is away", hint="try again soon")],
+            [answer(502, "text/html", b"<html>")],
+            [stream(position("p1"), event("p2", "request", request(2))), OPEN],
+        ],
+        REQUESTS: [[page()]],
+    }
+    with FakeViewer(answers) as viewer, running("tail", "-f", "--json", "--url", viewer.url) as tail:
+        assert tail.stdout and tail.stderr
+        assert objects(tail.stdout.readline() + tail.stdout.readline()) == [request(1), request(2)]
+        tail.send_signal(signal.SIGINT)
+        said = tail.stderr.read().splitlines()
+    assert len(said) == 2, said
+    assert said[0].startswith("not live: ") and said[1].startswith("live again")
+
+
+def test_a_gap_is_said_and_what_follows_is_shown() -> None:
+    gap = event("p5", "gap", {"detail": "the database was \x1b[31mrestored", "since": None})
+    answers = {
+        EVENTS: [[stream(position("p0"), gap, event("p6", "request", request(6))), OPEN]],
+        REQUESTS: [[page()]],
+    }
+    with FakeViewer(answers) as viewer, running("tail", "-f", "--json", "--url", viewer.url) as tail:
+        assert tail.stdout and tail.stderr
+        assert tail.stderr.readline() == "there is a gap: the database was \\x1b[31mrestored\n"
+        assert objects(tail.stdout.readline()) == [request(6)]
+
+
+def test_what_the_list_and_the_events_both_have_is_shown_once() -> None:
+    answers = {
+        EVENTS: [
+            [stream(position("p0"), *(event(f"p{n}", "request", request(n)) for n in (1, 2, 3))), OPEN],
+        ],
+        REQUESTS: [[page(request(2), request(1))]],
+    }
+    with FakeViewer(answers) as viewer, running("tail", "-f", "--json", "--url", viewer.url) as tail:
+        assert tail.stdout
+        assert objects("".join(tail.stdout.readline() for _ in range(3))) == [request(1), request(2), request(3)]
+
+
+def test_a_search_that_meets_its_deadline_is_gone_on_with_until_there_are_enough() -> None:
+    answers = {
+        REQUESTS: [
+            [page(request(9), next="c1", complete=False)],
+            [page(next="c2", complete=False)],
+            [page(request(5), request(4), next="c3")],
+        ]
+    }
+    with FakeViewer(answers) as viewer:
+        done = run("tail", "-n", "3", "--json", "--url", viewer.url)
+    assert objects(done.stdout) == [request(4), request(5), request(9)]
+    assert [asked.query.get("cursor") for asked in viewer.asked] == [None, "c1", "c2"]
+
+
+def test_following_does_not_wait_for_a_long_search() -> None:
+    answers = {
+        EVENTS: [[stream(position("p0"), event("p1", "request", request(1))), OPEN]],
+        REQUESTS: [[page(request(0), next="c1", complete=False)]],
+    }
+    with FakeViewer(answers) as viewer, running("tail", "-f", "--json", "--url", viewer.url) as tail:
+        assert tail.stdout
+        assert objects(tail.stdout.readline() + tail.stdout.readline()) == [request(0), request(1)]
+        assert tail.stderr and "what came before None is not searched" in tail.stderr.readline()
+    assert len(viewer.asked_at(REQUESTS)) == 1
+
+
+def test_an_interrupted_search_shows_what_it_has_found() -> None:
+    searching = threading.Event()
+    answers = {REQUESTS: [[page(request(9), next="c1", complete=False)], [searching.set, OPEN]]}
+    with FakeViewer(answers) as viewer, running("tail", "--json", "--url", viewer.url) as tail:
+        assert searching.wait(PATIENCE_S)
+        tail.send_signal(signal.SIGINT)
+        assert tail.stdout and tail.stderr
+        assert objects(tail.stdout.read()) == [request(9)]
+        assert (tail.wait(PATIENCE_S), tail.stderr.read()) == (130, "")
+
+
+def test_counts_are_summed_over_as_many_answers_as_it_takes() -> None:
+    def group(value: str, count: int) -> dict[str, object]:
+        return {"start": None, "value": value, "count": count, "bytes": count * 1000}
+
+    rest = {"complete": False, "reached": None}
+    first = {"groups": [group("a", 2), group("b", 1)], "others": 3, "next": "c1", **rest}
+    last = {"groups": [group("b", 9)], "others": 1, "next": None, **rest, "complete": True}
+    with FakeViewer({"/_/api/counts": [[ndjson({"page": first})], [ndjson({"page": last})]]}) as viewer:
+        done = run("count", "--by", "replica", "--url", viewer.url)
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["10", "9.8kB", "b"],
+        ["2", "2.0kB", "a"],
+        ["4", "others"],
+    ]
+
+
+def test_on_a_terminal_a_long_search_shows_how_far_it_is() -> None:
+    words = ndjson(
+        {"progress": 0.31, "reached": None, "found": 0}, {"page": {"requests": [], "next": None, "complete": True}}
+    )
+    with FakeViewer({REQUESTS: [[words]]}) as viewer:
+        shown = on_terminal("tail", "--url", viewer.url, stderr=True)
+    assert "searching" in shown and "31%" in shown
+
+
+def test_text_with_line_ends_of_unicode_is_one_object() -> None:
+    """U+0085, U+2028 and the like may stand in JSON as they are; they end no line of it."""
+    odd = request(1, target="/\u0085\u2028\x1c")
+    line = (
+        b'{"page": {"requests": [%s], "next": null, "complete": true}}\n' % json.dumps(odd, ensure_ascii=False).encode()
+    )
+    answers = {
+        REQUESTS: [[answer(200, "application/x-ndjson", line)]],
+        EVENTS: [[stream(position("p0"), event("p1", "request", {**odd, "id": "other"})), OPEN]],
+    }
+    with FakeViewer(answers) as viewer, running("tail", "-f", "--json", "--url", viewer.url) as tail:
+        assert tail.stdout
+        assert [found["target"] for found in objects(tail.stdout.readline() + tail.stdout.readline())] == [
+            odd["target"]
+        ] * 2
+
+
+def test_a_reader_that_has_gone_ends_it_though_nothing_more_comes() -> None:
+    answers = {EVENTS: [[stream(position("p0")), OPEN]], REQUESTS: [[page(request(1))]]}
+    with FakeViewer(answers) as viewer, running("tail", "-f", "--url", viewer.url) as tail:
+        assert tail.stdout and tail.stderr
+        assert "/1" in tail.stdout.readline()
+        tail.stdout.close()
+        assert (tail.wait(PATIENCE_S), tail.stderr.read()) == (141, "")
+
+
+def test_what_wait_has_found_it_shows_though_the_viewer_restarts_just_then() -> None:
+    whole = request(1, body="paid", body_encoding="utf-8", body_size=4)
+    answers = {
+        EVENTS: [[stream(position("p0"), event("p1", "request", request(1))), OPEN]],
+        f"{REQUESTS}/{whole['id']}": [[b""], [problem(503, title="away", detail="try again")], [_json(whole)]],
+    }
+    with FakeViewer(answers) as viewer:
+        done = run("wait", "a", "--json", "--url", viewer.url)
+    assert (done.returncode, json.loads(done.stdout)) == (0, whole)
+
+
+def _json(found: object) -> bytes:
+    return answer(200, "application/json", json.dumps(found).encode())
+
+
+def test_wait_ends_in_time_however_often_the_viewer_says_that_it_is_there() -> None:
+    keep_alive = chunk(b": still here\nid: p0\n\n")
+    answers = {EVENTS: [[stream(position("p0")), *[lambda: time.sleep(0.2), keep_alive] * 6]]}
+    with FakeViewer(answers) as viewer:
+        began = time.monotonic()
+        done = run("wait", "path:/never", "--timeout", "700ms", "--url", viewer.url)
+    assert time.monotonic() - began < PATIENCE_S
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[1] == "Error: nothing that path:/never finds came within 0.7 s"
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (problem(503, title="the viewer does not answer", detail="requests are recorded; try again"), "try again"),
+        (problem(503, detail="the database is away", hint="try again soon"), "Try:   try again soon"),
+        (problem(400, detail="no \x1b[2J", hint="h"), "Error: no \\x1b[2J"),
+        (answer(200, "text/html", b"<html>"), "seems to be no Gatebook"),
+        (answer(404, "text/plain", b""), "answers 404 to this, and seems to be no Gatebook"),
+        (answer(302, "text/html", b""), "seems to be no Gatebook"),
+        (ndjson({"progress": 0.1}), "ended before its answer did"),
+        (
+            ndjson({"progress": 0.1}, {"error": {"detail": "too slow", "hint": "ask for less"}}),
+            "Error: too slow\nTry:   ask",
+        ),
+        (answer(200, "application/x-ndjson", b'{"page": {"requ'), "ended before its answer did"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nContent-Length: 100\r\n\r\n{", "no answer from"),
+        (b"nonsense", "no answer from"),
+        (b"", "no answer from"),
+    ],
+)
+def test_trouble_is_said_in_two_lines(step: bytes, words: str) -> None:
+    with FakeViewer({REQUESTS: [[step]]}) as viewer:
+        done = run("tail", "--url", viewer.url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["Error", "Try"]
+    assert words in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("command", [["tail", "-f"], ["wait", "a"]])
+def test_where_nobody_listens_from_the_beginning_is_no_restart(command: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    done = run(*command, "--url", url)
+    assert done.returncode == 1 and "refused" in done.stderr and "gatebook ps" in done.stderr
+
+
+def test_an_address_may_have_a_path() -> None:
+    with FakeViewer({f"/gate/way{REQUESTS}": [[page(request(1))]]}) as viewer:
+        assert "/1" in run("tail", "--url", f"{viewer.url}/gate/way/").stdout
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8080",
+        "",
+        "http://",
+        "http://127.0.0.1:99999",
+        "ftp://h",
+        "http://h/?a",
+        "http://h/#a",
+        "http://[",
+    ],
+)
+def test_what_is_no_address_is_said_so(url: str) -> None:
+    done = run("tail", "--url", url)
+    assert done.returncode == 1 and "no address of a Gatebook" in done.stderr, done.stderr

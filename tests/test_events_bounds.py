@@ -1,0 +1,307 @@
+"""Live events, from inside: the hub and its listeners in this process, over a real database, so bounds can be small."""
+
+import asyncio
+import contextlib
+import itertools
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from listening import Replica, id7, postmaster, replica
+from postgres import Cluster
+
+from gatebook.db.connect import connect
+from gatebook.filter import EVERYTHING, parse
+from gatebook.settings import Settings
+from gatebook.viewer.api import application
+from gatebook.viewer.database import Database, connected
+from gatebook.viewer.events import Hub, hub, listener, matcher, portion, position, ring, start
+
+
+class Local:
+    """The hub and its listeners in this process, over a real database, so that their bounds can be small."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+        self.hub = Hub(settings)
+
+    @contextlib.asynccontextmanager
+    async def listening(
+        self, filter: str = "", last: str = "", take: Callable[[bytes], Awaitable[None]] | None = None
+    ) -> AsyncIterator["Told"]:
+        """A listener for the block; `take` is in place of a client that takes all at once."""
+        told = Told()
+
+        async def send(data: bytes) -> None:
+            if take:
+                await take(data)
+            told.bytes += data
+
+        with self.hub.listening():
+            at, first = await start.start(self.database.fetch, position.parse(last) if last else None)
+            expression = parse(filter) if filter else EVERYTHING
+            each = listener.Listener(self.hub, self.database.fetch, send, expression, at)
+            told.task = asyncio.create_task(each.run(first))
+            try:
+                yield told
+            finally:
+                told.task.cancel()
+                await asyncio.wait({told.task})
+
+
+class Told:
+    """What one listener was sent."""
+
+    task: "asyncio.Task[None]"
+    bytes = b""
+
+    async def until(self, *ids: str) -> None:
+        """These have been told, and nothing else."""
+        await soon(lambda: len(self.ids) >= len(ids))
+        assert self.ids == list(ids)
+
+    @property
+    def ids(self) -> list[str]:
+        return [line.split("-", 2)[2] for block in self._blocks("event: request") for line in block[:1]]
+
+    @property
+    def positions(self) -> list[str]:
+        return [line.removeprefix("id: ") for line in self.bytes.decode().split("\n") if line.startswith("id: ")]
+
+    def _blocks(self, line: str) -> list[list[str]]:
+        return [lines for block in self.bytes.decode().split("\n\n") if line in (lines := block.split("\n"))]
+
+
+def play(settings: Settings, story: Callable[[Local, Replica], Awaitable[None]]) -> None:
+    async def run() -> None:
+        await (await connect(settings, "viewer", 30)).close()
+        async with connected(settings) as database, replica(settings) as webapp:
+            local = Local(settings, database)
+            task = asyncio.create_task(local.hub.run())
+            try:
+                async with asyncio.timeout(30):
+                    await story(local, webapp)
+            finally:
+                task.cancel()
+                await asyncio.wait({task})
+
+    asyncio.run(run())
+
+
+async def soon(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_a_filter_that_nothing_matches_moves_on_with_the_keep_alives(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "KEEP_ALIVE_S", 0.1)
+    monkeypatch.setattr(hub, "_WAKE_EVERY_S", 0.05)
+
+    async def story(local: Local, webapp: Replica) -> None:
+        async with local.listening() as everything, local.listening("method:NONE") as told:
+            await webapp.flush([id7(1)])
+            await webapp.flush([id7(2)])
+            await everything.until(id7(1), id7(2))
+            behind = everything.positions[-1].removesuffix(id7(2))
+            await soon(lambda: behind in told.positions)
+            await soon(lambda: everything.bytes.endswith(b": nothing new\nid: " + behind.encode() + b"\n\n"))
+            assert not told.ids
+
+    play(database, story)
+
+
+def test_what_no_longer_lies_in_memory_comes_out_of_the_database(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Portions of three rows, a ring of a few of them: each position is resumed, while others are live."""
+    monkeypatch.setattr(ring, "BYTES", 12_000)
+    monkeypatch.setattr(hub, "read", lambda fetch, after: portion.read(fetch, after, 3))
+    monkeypatch.setattr(listener, "ROWS", 4)
+
+    async def story(local: Local, webapp: Replica) -> None:
+        async with local.listening() as live, local.listening("target:7") as filtered:
+            told: list[str] = []
+            for batch in range(30):
+                ids = [id7(1000 - batch * 20 + number) for number in range(7)]
+                await webapp.flush(ids, target=f"/{batch}")
+                told += sorted(ids)
+                await live.until(*told)
+            assert local.hub.ring and local.hub.ring.first > 20
+            for last in live.positions[::13]:
+                rest = [id for id, at in zip(live.ids, live.positions[1:], strict=True) if key(at) > key(last)]
+                async with local.listening(last=last) as resumed:
+                    await resumed.until(*rest)
+            sevens = [id for id, n in zip(live.ids, range(210), strict=True) if n // 7 in (7, 17, 27)]
+            await filtered.until(*sevens)
+            async with local.listening("target:7", last=live.positions[60]) as resumed:
+                await resumed.until(*sevens[7:])
+                await webapp.flush([id7(9999)], target="/77")
+                await resumed.until(*sevens[7:], id7(9999))
+
+    def key(text: str) -> position.Key:
+        return position.parse(text).key
+
+    play(database, story)
+
+
+def test_one_who_does_not_take_its_bytes_is_let_go_and_holds_up_nobody(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "TAKES_WITHIN_S", 0.3)
+
+    async def story(local: Local, webapp: Replica) -> None:
+        async def never(data: bytes) -> None:
+            if b"event:" in data:
+                await asyncio.Event().wait()
+
+        async with local.listening() as live, local.listening(take=never) as stuck:
+            await webapp.flush([id7(1)])
+            await live.until(id7(1))
+            await soon(stuck.task.done)
+            with pytest.raises(listener.TooSlow):
+                stuck.task.result()
+            await webapp.flush([id7(2)])
+            await live.until(id7(1), id7(2))
+            async with local.listening(last=stuck.positions[-1]) as resumed:
+                await resumed.until(id7(1), id7(2))
+
+    play(database, story)
+
+
+def test_one_who_falls_out_of_the_ring_is_let_go_and_resumes(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ring, "BYTES", 4_000)
+
+    async def story(local: Local, webapp: Replica) -> None:
+        gate = asyncio.Event()
+
+        async def late(data: bytes) -> None:
+            if b"event:" in data:
+                await gate.wait()
+
+        async with local.listening() as live, local.listening(take=late) as slow:
+            for number in range(20):
+                await webapp.flush([id7(number)])
+                await live.until(*map(id7, range(number + 1)))
+            gate.set()
+            await soon(slow.task.done)
+            assert slow.ids and slow.bytes.endswith(b": too slow: come back with the last position\n\n")
+            async with local.listening(last=slow.positions[-1]) as resumed:
+                await resumed.until(*live.ids[len(slow.ids) :])
+
+    play(database, story)
+
+
+def test_a_filter_that_takes_too_long_holds_up_no_other(database: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is served out of the database, at its own pace."""
+    real = matcher.condition
+
+    def condition(expression: Any, parameters: Any) -> str:
+        said = real(expression, parameters)
+        return f"({said} AND pg_sleep(5) IS NOT NULL)" if expression == parse("target:/slow") else said
+
+    monkeypatch.setattr(matcher, "condition", condition)
+    monkeypatch.setattr(hub, "STATEMENT_TIMEOUT_S", 1.0)
+
+    async def story(local: Local, webapp: Replica) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            everything, quick, slow, other = [
+                await stack.enter_async_context(local.listening(text))
+                for text in ("", "target:/absent", "target:/slow", "method:GET")
+            ]
+            for number in range(3):
+                await webapp.flush([id7(number)], target="/slow")
+                begun = time.monotonic()
+                await everything.until(*map(id7, range(number + 1)))
+                assert time.monotonic() - begun < 0.9
+            for each in (slow, other):
+                await each.until(*everything.ids)
+            assert not quick.ids
+            assert local.hub.ring and [f.too_slow for f in local.hub.ring.filters.values()].count(True) == 1
+
+    play(database, story)
+
+
+def test_what_was_pruned_while_a_transaction_was_held_open_is_said(own_cluster: Cluster) -> None:
+    """For more than a day: the batches behind it were pruned before they could be told."""
+
+    async def story(local: Local, webapp: Replica) -> None:
+        async with local.listening() as live, replica(local.settings) as slow:
+            async with slow.held([id7(1)]):
+                for number in (2, 3, 4):
+                    await webapp.flush([id7(number)])
+                own_cluster.psql(
+                    "UPDATE batches SET written_at = now() - interval '25 hours'"
+                    " WHERE xid = (SELECT min(xid) FROM batches); SELECT keep_house()",
+                    local.settings.postgres_db,
+                )
+            await soon(live.task.done)
+            assert not live.ids and live.bytes.endswith(b": interrupted: come back with the last position\n\n")
+            async with local.listening(last=live.positions[-1]) as resumed:
+                await resumed.until(id7(1), id7(3), id7(4))
+                assert b"event: gap" in resumed.bytes.split(b"event: request")[0]
+
+    play(own_cluster.new_database(), story)
+
+
+def test_it_refuses_more_listeners_than_it_can_serve(database: Settings) -> None:
+    async def story(local: Local, webapp: Replica) -> None:
+        local.hub.listeners = hub.MOST_LISTENERS
+        app = application(database, local.database, local.hub)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gate") as client:
+            answer = await client.get("/_/api/events")
+        assert answer.status_code == 503 and answer.json()["title"] == "Service Unavailable"
+        assert "2000 listen" in answer.json()["detail"]
+
+    play(database, story)
+
+
+def test_a_transaction_id_that_a_crash_gives_again_is_told(own_cluster: Cluster) -> None:
+    """PostgreSQL forgets transaction ids that left nothing on disk: no position may have got as far as them."""
+
+    async def given_again(local: Local, numbers: Iterator[int]) -> bool:
+        """Crash, and whether the next batch had a transaction id that was gone already."""
+        async with replica(local.settings) as webapp:
+            await webapp.flush([id7(next(numbers))])
+            with all_suspended("writer", own_cluster):  # nothing gets to the disk but by a flush
+                for _ in range(100):
+                    burnt = await webapp.connection.fetchval("SELECT pg_current_xact_id()")
+                begun, _ = await start.start(local.database.fetch, None)
+                postmaster(own_cluster).send_signal(signal.SIGQUIT)
+        await asyncio.to_thread(own_cluster.stop)
+        await asyncio.to_thread(own_cluster.start)
+        after = id7(next(numbers))
+        async with replica(local.settings) as webapp:
+            await webapp.flush([after])
+        async with local.listening(last=str(begun)) as told:
+            await told.until(after)
+            assert b"event: gap" not in told.bytes
+            return position.parse(told.positions[-1]).xid <= burnt
+
+    async def story(local: Local, webapp: Replica) -> None:
+        numbers = itertools.count()
+        while not await given_again(local, numbers):
+            pass  # something else had flushed
+
+    play(own_cluster.new_database(), story)
+
+
+@contextlib.contextmanager
+def all_suspended(name: str, cluster: Cluster) -> Iterator[None]:
+    """The server's own processes of this name do nothing for as long as the block runs."""
+    processes = [child for child in postmaster(cluster).children() if name in "".join(child.cmdline())]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
