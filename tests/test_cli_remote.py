@@ -250,3 +250,15 @@ def test_an_address_may_have_a_path() -> None:
 def test_what_is_no_address_is_said_so(url: str) -> None:
     done = run("tail", "--url", url)
     assert done.returncode == 1 and "no address of a Gatebook" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("command", [["tail", "-f"], ["wait", "a", "--since", "1m"]])
+def test_the_look_back_of_those_who_follow_goes_on_though_the_viewer_restarts(command: list[str]) -> None:
+    answers = {
+        EVENTS: [[stream(position("p0")), OPEN]],
+        REQUESTS: [[b""], [problem(503, title="away", detail="try again")], [page(request(1))]],
+        f"{REQUESTS}/{request(1)['id']}": [[_json(request(1))]],
+    }
+    with FakeViewer(answers) as viewer, running(*command, "--json", "--url", viewer.url) as following:
+        assert following.stdout
+        assert following.stdout.readline()

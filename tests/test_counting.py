@@ -124,3 +124,20 @@ def test_values_beyond_a_thousand_in_a_window_are_counted_among_the_others(datab
         assert counted.others == 30
 
     play(database, story)
+
+
+def test_a_value_that_is_frequent_in_sum_alone_is_counted_in_every_part(small, database):
+    """A part of a count tells all of its values, not the most frequent ones of that part."""
+
+    async def story(place: Place) -> None:
+        targets = ["/steady" if number % 5 == 0 else f"/{number // 2}" for number in range(200)]
+        records = some_records(200)
+        await place.record(*(record._replace(target=target) for record, target in zip(records, targets, strict=True)))
+        answers = [await Count(place.database, parse(""), "path", None, deadline_s=0, most=3).run()]
+        while answers[-1].next:
+            count = Count(place.database, parse(""), "path", None, answers[-1].next, deadline_s=0, most=3)
+            answers.append(await count.run())
+        assert len(answers) > 3
+        assert added(answers)[None, "/steady"][0] == 40
+
+    play(database, story)

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from listening import NOW, id7, listen, postmaster, replica
+from local_stack import Stack
 from postgres import Cluster, binaries
 from test_viewer_process import Process, until
 
@@ -331,3 +332,45 @@ def test_without_listeners_it_asks_nothing_of_the_database(viewers: Viewers, clu
             assert await asyncio.to_thread(cluster.psql, count) == "1"
 
     asyncio.run(story())
+
+
+def test_through_the_load_balancer_each_request_comes_once_whatever_dies(own_stack: Stack) -> None:
+    """A listener sees every answered request within half a second, and after each fault exactly what came meanwhile."""
+    own_stack.up("--scale", 2)
+    address = f"127.0.0.1:{own_stack.port}"
+    answered: list[str] = []
+    told: list[str] = []
+    taken_s: list[float] = []
+
+    def send(target: str) -> str:
+        answer = own_stack.send("POST", target, b"x")
+        assert answer.status == 200
+        return answer.headers["Gatebook-Id"]
+
+    async def follow(last: str) -> str:
+        """Listen until all that was answered was told, and be told of ten more; the last position."""
+        async with asyncio.timeout(60):
+            while True:
+                with contextlib.suppress(ConnectionError):  # the viewer, or its database, is not there yet
+                    async with await listen(address, last) as listener:
+                        while not set(answered) <= set(told):
+                            told.extend(await listener.ids(1))
+                        for number in range(10):
+                            begun = time.monotonic()
+                            answered.append(await asyncio.to_thread(send, f"/live/{number}"))
+                            told.extend(await listener.ids(1))
+                            taken_s.append(time.monotonic() - begun)
+                        return listener.last
+                await asyncio.sleep(0.1)
+
+    async def story() -> None:
+        last = await follow("")
+        for name in ("webapp-1", "viewer", "db"):
+            own_stack.kill(name)
+            answered.extend(send(f"/after/{name}/{number}") for number in range(5))
+            last = await follow(last)
+
+    asyncio.run(story())
+    assert sorted(told) == sorted(answered)
+    taken_s.sort()
+    assert taken_s[len(taken_s) // 2] < 0.5, taken_s

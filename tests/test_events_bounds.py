@@ -305,3 +305,80 @@ def all_suspended(name: str, cluster: Cluster) -> Iterator[None]:
     finally:
         for process in processes:
             process.resume()
+
+
+def test_one_whose_filter_comes_while_others_are_asked_is_served_from_then_on(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = matcher.Matcher._take
+    asking = asyncio.Event()
+
+    async def slowly(self: matcher.Matcher, *asked: Any) -> None:
+        asking.set()
+        await asyncio.sleep(0.3)
+        await real(self, *asked)
+
+    monkeypatch.setattr(matcher.Matcher, "_take", slowly)
+
+    async def story(local: Local, webapp: Replica) -> None:
+        async with local.listening("method:GET") as first:
+            await soon(lambda: local.hub.ring)
+            await webapp.flush([id7(1)])
+            await asyncio.wait_for(asking.wait(), 10)
+            async with local.listening("method:GET target:/") as second:
+                await webapp.flush([id7(2)])
+                await first.until(id7(1), id7(2))
+                await second.until(id7(2))
+
+    play(database, story)
+
+
+def test_filters_that_look_into_bodies_hold_up_no_others(database: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them takes too long, but all of them together."""
+    monkeypatch.setattr(matcher, "_BODIES_WITHIN_S", 0.0)
+
+    async def story(local: Local, webapp: Replica) -> None:
+        async with local.listening("method:GET") as light, local.listening("body:x") as heavy:
+            await soon(lambda: local.hub.ring)
+            for number in range(3):
+                await webapp.flush([id7(number)], body=b"x")
+            for each in (light, heavy):
+                await each.until(*map(id7, range(3)))
+            assert local.hub.ring
+            slow = {filter.reads_bodies: filter.too_slow for filter in local.hub.ring.filters.values()}
+            assert slow == {False: False, True: True}
+
+    play(database, story)
+
+
+def test_one_whose_filter_takes_long_to_catch_up_does_not_make_others_wait(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = portion.condition
+
+    def condition(expression: Any, parameters: Any) -> str:
+        said = real(expression, parameters)
+        return f"({said} AND pg_sleep(2) IS NOT NULL)" if expression == parse("body:slow") else said
+
+    monkeypatch.setattr(portion, "condition", condition)
+    monkeypatch.setattr(ring, "BYTES", 1)
+
+    async def story(local: Local, webapp: Replica) -> None:
+        async with local.listening() as told:
+            await soon(lambda: local.hub.ring)
+            await webapp.flush([id7(0)])
+            await told.until(id7(0))
+        for number in range(1, 4):
+            await webapp.flush([id7(number)], body=b"slow")
+        last = told.positions[-1]
+        async with contextlib.AsyncExitStack() as stack:
+            slow = [await stack.enter_async_context(local.listening("body:slow", last=last)) for _ in range(6)]
+            await asyncio.sleep(0)
+            quick = await stack.enter_async_context(local.listening("method:GET", last=last))
+            begun = time.monotonic()
+            await quick.until(*map(id7, range(1, 4)))
+            assert time.monotonic() - begun < 6
+            assert not any(each.ids for each in slow)
+            await slow[0].until(*map(id7, range(1, 4)))
+
+    play(database, story)

@@ -79,7 +79,7 @@ READ = [
     ("size <= 1GiB", Term("size", Between(None, 2**30))),
     ("size<512B", Term("size", Between(None, 511))),
     ("size:0", Term("size", Between(0, 0))),
-    ("size:9223372036854775807", Term("size", Between(2**63 - 1, 2**63 - 1))),
+    ("size:9223372036854775806", Term("size", Between(2**63 - 2, 2**63 - 2))),
     ("truncated:true -truncated=false", And((Term("truncated", True), Not(Term("truncated", False))))),
     ("since:30s", Term("since", ms("2026-11-23T11:59:30Z"))),
     ("since:15m", Term("since", ms("2026-11-23T11:45Z"))),
@@ -111,6 +111,7 @@ ALL = (
 REFUSED = [
     ("size>1XB", 5, "size>1XB: expected a size such as 1MB, at character 6"),
     ("size:9223372036854775808", 5, "size:9223372036854775808: expected a size such as 1MB, at character 6"),
+    ("size>9223372036854775807", 5, "size>9223372036854775807: expected a size such as 1MB, at character 6"),
     ("size>", 5, "expected a size such as 1MB, at the end"),
     ("metod:GET", 0, "metod is no field: expected a field (did you mean method?), at character 1"),
     ("a Header.x:y", 2, "Header.x is no field: expected a field (did you mean header?), at character 3"),

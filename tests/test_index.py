@@ -90,6 +90,27 @@ def test_few_requests_wait_for_others_but_not_for_ever(database):
     play(database, story)
 
 
+def test_when_too_many_requests_wait_it_is_noted_where_and_they_are_covered_later(eager, database, monkeypatch):
+    """While captures are faster than the filling, searches learn in one look what stretches of time it leaves out."""
+    monkeypatch.setattr(filling, "BEHIND", 2000)
+
+    async def story(place: Place) -> None:
+        rough = "SELECT count(*) FROM search_blocks WHERE terms = '{}'"
+        await place.fill()
+        for number in range(5):
+            await place.record(*some_records(1000 + number))
+        assert await place.filling.step()
+        assert await place.owner.fetchval(rough) > 0
+        next, _ = await state(place)
+        assert await place.owner.fetchval("SELECT count(*) FROM batches WHERE xid >= $1", next) == 0
+        assert await place.pages("path:/rare", 500) == await place.plain("path:/rare")
+        await place.fill()
+        assert await place.owner.fetchval(rough) == 0
+        assert await place.pages("path:/rare", 500) == await place.plain("path:/rare")
+
+    play(database, story)
+
+
 def test_a_commit_that_takes_long_is_waited_for(eager, database):
     """What was begun before it and what came after it: nothing that is still open is passed over."""
 
@@ -277,3 +298,36 @@ def test_it_rests_for_longer_than_it_works_when_requests_come_in_fast():
     assert pause_s(0.0, 0.0) == pause_s(0.0, 5000.0) == 1.0
     assert pause_s(0.1, 10.0) == pytest.approx(0.1)
     assert pause_s(0.1, 1000.0) == pytest.approx(2.4)
+
+
+def test_commits_that_are_pruned_while_they_are_read_are_not_left_out(eager, database):
+    """Whoever fills is a day behind, and housekeeping comes between its looks at the state and at the commits."""
+
+    async def story(place: Place) -> None:
+        await place.fill()
+        await place.record(*some_records(50, target="/old"))
+        await place.owner.execute("UPDATE batches SET written_at = now() - interval '25 hours'")
+        await place.record(*some_records(50, target="/new"))
+        look = filling.SQL["look"]
+        real = place.filling._connection
+
+        class Pruned:
+            """The connection, whose answer to `look` is old when it comes."""
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(real, name)
+
+            async def fetch(self, sql: str, *values: object) -> object:
+                rows = await real.fetch(sql, *values)
+                if sql == look:
+                    await place.owner.execute("SELECT keep_house()")
+                return rows
+
+        place.filling._connection = Pruned()
+        with pytest.raises(Lost):
+            await place.filling.step()
+        place.filling._connection = real
+        await place.fill()
+        assert await place.pages("path:/old", 500) == await place.plain("path:/old")
+
+    play(database, story)

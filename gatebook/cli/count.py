@@ -12,6 +12,7 @@ from gatebook.cli.reading import remote
 from gatebook.cli.reading.filter_words import FilterCommand, filter_argument
 
 BY = ("replica", "method", "path", "status", "client", "scheme")
+_MOST = 50  # values
 _STEP = re.compile(r"[1-9]\d{0,4}[smhd]", re.ASCII)
 
 
@@ -60,8 +61,21 @@ def _counted(gatebook: remote.Gatebook, filter: str, by: str | None, step: str |
             whole["count"] += group["count"]
             whole["bytes"] += group["bytes"]
         others += page["others"]
-    in_order = sorted(groups.values(), key=lambda group: (group["start"] or "", -group["count"]))
+    kept = _most_frequent(groups)
+    others += sum(group["count"] for (_, value), group in groups.items() if value not in kept)
+    told = [group for (_, value), group in groups.items() if value in kept]
+    in_order = sorted(told, key=lambda group: (group["start"] or "", -group["count"]))
     return {**page, "groups": in_order, "others": others}
+
+
+def _most_frequent(groups: dict[tuple[Any, Any], dict[str, Any]]) -> set[Any]:
+    """As one answer has them; of several, each tells all of its values."""
+    from collections import Counter
+
+    totals: Counter[Any] = Counter()
+    for (_, value), group in groups.items():
+        totals[value] += group["count"]
+    return {value for value, _ in totals.most_common(_MOST)}
 
 
 def _lines(found: dict[str, Any], by: str | None, step: str | None, utc: bool) -> list[str]:

@@ -13,6 +13,7 @@ from types import FrameType
 
 _INTERRUPTED = 128 + signal.SIGINT
 _NO_READER = 128 + signal.SIGPIPE
+_AGAIN_S = 0.1
 
 
 class TimeIsUp(BaseException):
@@ -42,7 +43,7 @@ def quietly() -> Iterator[None]:
 def within(seconds: float) -> Iterator[None]:
     """Raises TimeIsUp inside the block when it has taken so long, whatever it waits for."""
     before = signal.signal(signal.SIGALRM, _raise(TimeIsUp))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)  # what is raised inside a finaliser is lost
     try:
         yield
     finally:

@@ -59,7 +59,7 @@ def _follow(gatebook: remote.Gatebook, filter: str, most: int, printer: "_Printe
 
     coming = following.Following(gatebook, filter, lambda words: click.echo(words, err=True))
     coming.begin()
-    found = list(history.newest(gatebook, filter, most, _say_how_far))
+    found = list(history.newest(gatebook, filter, most, _say_how_far, patiently=True))
     printer.show(found[::-1])
     seen = {request["id"] for request in found}
     for request in coming.requests():

@@ -13,7 +13,6 @@ from gatebook.cli.reading.filter_words import FilterCommand, filter_argument
 from gatebook.errors import UserError
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_AGAIN_S = 0.5
 _LONGEST_S = 366 * 86400
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _TIME = re.compile(r"[\w:.+-]+", re.ASCII)
@@ -81,7 +80,7 @@ def _first(gatebook: remote.Gatebook, filter: str, since: str | None, words: str
     coming.begin()
     click.echo(words, err=True)
     if since:
-        for found in history.newest(gatebook, f"({filter}) since:{since}", 1):
+        for found in history.newest(gatebook, f"({filter}) since:{since}", 1, patiently=True):
             return found
     return next(iter(coming.requests()))
 
@@ -92,4 +91,4 @@ def _whole(gatebook: remote.Gatebook, id: str) -> dict[str, Any]:
         try:
             return gatebook.get(f"/requests/{id}")
         except remote.Away:
-            time.sleep(_AGAIN_S)
+            time.sleep(remote.AGAIN_S)

@@ -67,6 +67,17 @@ Expression = And | Or | Not | Term
 EVERYTHING = And(())
 
 
+def reads_bodies(expression: Expression) -> bool:
+    """Whether bodies have to be looked at, which takes long where they are large."""
+    match expression:
+        case And(parts) | Or(parts):
+            return any(map(reads_bodies, parts))
+        case Not(part):
+            return reads_bodies(part)
+        case Term(field):
+            return field in ("text", "body", "json")
+
+
 def denied_inside(expression: Expression, denied: bool = False) -> Expression:
     """The same with NOT at single terms only (De Morgan), which is where it can be made use of."""
     match expression:

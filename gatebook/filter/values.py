@@ -14,7 +14,7 @@ from gatebook.filter.fields import Kind
 _PIECE = re.compile(r'"((?:[^"\\]|\\[\s\S])*)"|([^"]+)')
 _SIZE = re.compile(r"([0-9]{1,19})(?:([kmg])i?)?b?", re.IGNORECASE)
 _UNITS = {None: 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-_LARGEST = 2**63 - 1
+_LARGEST = 2**63 - 2  # so that what is greater than it still fits PostgreSQL's bigint
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LONGEST_S = 10_000 * 366 * 86400  # longer than datetime's years; a timedelta may be longer still

@@ -1,4 +1,4 @@
-"""What a filter asks of blocks: as SQL over their terms, and as a question about numbers whose bits are blocks. Pure."""
+"""What a filter asks of blocks: as SQL over their terms, and of numbers whose bits are blocks. Pure."""
 
 from collections.abc import Iterator, Mapping
 from functools import reduce

@@ -20,7 +20,7 @@ _MIX = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio (Knuth, volume 3,
 _ENTRY = struct.Struct(">16s16sI")
 
 ROWS = 1024  # of a block
-_TERMS = 8192
+_TERMS = 16_384
 _APART = 60_000 << 80  # a minute, as a difference of ids
 
 
@@ -106,6 +106,9 @@ def maybe(slices: bytes, terms: Sequence[int]) -> dict[int, int]:
 
 def entries(blocks: bytes, chosen: int) -> Iterator[tuple[int, int, int]]:
     """Low, high and rows of those blocks of a chunk whose bits are set in `chosen`."""
-    for number, (low, high, rows) in enumerate(_ENTRY.iter_unpack(blocks)):
-        if chosen >> number & 1:
-            yield int.from_bytes(low), int.from_bytes(high), rows
+    chosen &= (1 << len(blocks) // _ENTRY.size) - 1
+    while chosen:
+        last = chosen.bit_length() - 1
+        low, high, rows = _ENTRY.unpack_from(blocks, last * _ENTRY.size)
+        yield int.from_bytes(low), int.from_bytes(high), rows
+        chosen ^= 1 << last

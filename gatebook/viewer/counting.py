@@ -29,7 +29,7 @@ _COLUMNS = {
 BY = tuple(_COLUMNS)
 _FIRST_ROWS = 4096  # of the first window
 _VALUES = 1000  # of a window
-_GROUPS = 50_000  # that are held; then a count goes no further
+_GROUPS = 10_000  # that are held; then a count goes no further
 
 Value = str | int | None
 
@@ -48,8 +48,8 @@ class Group:
 class Counted:
     """What there is beyond the cursor, down to `next`."""
 
-    groups: list[Group]  # by start, then by count
-    others: int  # requests in no group: theirs is none of the most frequent values
+    groups: list[Group]  # by start, then by count: of the most frequent values; of all, where it is a part of a count
+    others: int  # requests in no group
     next: UUID | None  # the cursor to go on with; None: everything is counted
     complete: bool  # False: the deadline came first, or too many groups; `next` goes on from there
     reached_ms: int | None  # Unix ms down to which everything is counted; None at the end
@@ -68,7 +68,7 @@ class Count:
         deadline_s: float = 8.0,
         most: int = 50,
     ) -> None:
-        self._most = most
+        self._most = most if cursor is None else None
         given: list[object] = [_VALUES]
         start = "NULL::timestamptz"
         if step_s:
@@ -93,7 +93,7 @@ class Count:
         """Count until the end or the deadline has come. Raises Unavailable."""
         while len(self._groups) < _GROUPS and (rows := await self._walk.step()) is not None:
             self._add(rows)
-        groups, others = self._largest()
+        groups, others = self._largest(self._most if self._walk.ended else None)
         if self._walk.ended:
             return Counted(groups, others, None, True, None)
         return Counted(groups, others, self._walk.cursor, False, self._walk.reached_ms)
@@ -106,11 +106,12 @@ class Count:
                 count, size = self._groups.get(key, (0, 0))
                 self._groups[key] = count + row["count"], size + row["bytes"]
 
-    def _largest(self) -> tuple[list[Group], int]:
+    def _largest(self, most: int | None) -> tuple[list[Group], int]:
+        """Of the `most` most frequent values; of all, where others may add to them."""
         totals: defaultdict[Value, int] = defaultdict(int)
         for (_, value), (count, _) in self._groups.items():
             totals[value] += count
-        kept = set(sorted(totals, key=lambda value: (-totals[value], str(value)))[: self._most])
+        kept = set(sorted(totals, key=lambda value: (-totals[value], str(value)))[:most])
         groups = [Group(start, value, *numbers) for (start, value), numbers in self._groups.items() if value in kept]
         groups.sort(key=lambda group: (group.start_ms or 0, -group.count, str(group.value)))
         return groups, self._others + sum(total for value, total in totals.items() if value not in kept)

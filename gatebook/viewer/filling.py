@@ -102,7 +102,8 @@ class Filling:
         return True
 
     def _behind(self, commits: list[asyncpg.Record]) -> bool:
-        return sum(commit["rows"] for commit in commits) > BEHIND
+        waiting: int = sum(commit["rows"] for commit in commits)
+        return waiting > BEHIND
 
     async def _cover_roughly(self, old: State, new: State) -> None:
         """So many wait that searches would have to read too much to learn where these are: only that is noted now."""
@@ -121,8 +122,8 @@ class Filling:
 
     async def _refine(self) -> bool:
         """Cover the newest requests that are covered roughly, as there was no time then."""
-        [rough] = await self._connection.fetch(SQL["rough"]) or [None]
-        if not rough:
+        rough = await self._connection.fetchrow(SQL["rough"])
+        if rough is None:
             return False
         low, high = rough["low"], rough["high"]
         rows = await self._rows_below(low, UUID(int=min(high.int + 1, 2**128 - 1)))
@@ -166,13 +167,16 @@ class Filling:
 
     async def _cover(self, rows: list[asyncpg.Record], cutter: Cutter) -> Block | None:
         for row in rows:
-            found = dict(row)
-            if row["large"]:
-                found |= await self._connection.fetchrow(SQL["large_row"], row["id"]) or _DROPPED
-            if full := cutter.add(row["id"], terms(found)):
+            if full := cutter.add(row["id"], await self._terms_of(row)):
                 await self._add(full)
             await self._breathe()
         return cutter.last
+
+    async def _terms_of(self, row: asyncpg.Record) -> set[int]:
+        if not row["large"]:
+            return terms(dict(row))
+        large = await self._connection.fetchrow(SQL["large_row"], row["id"]) or _DROPPED
+        return await asyncio.to_thread(terms, {**row, **large})  # which may have 20,000 headers
 
     async def _advance(self, blocks: Iterable[Block | None], old: State, new: State) -> None:
         async with self._connection.transaction():

@@ -95,9 +95,12 @@ SELECT method, target, headers FROM requests WHERE id = $1::uuid;
 INSERT INTO search_blocks (low, high, rows, terms) VALUES ($1, $2, $3, $4);
 
 -- name: advance
--- From the state $1, $2 to $3, $4; nothing when another process has changed it.
+-- From the state $1, $2 to $3, $4; nothing when another process has changed it, or when batches were pruned that may not have
+-- been read any more.
 UPDATE search_state SET next = $3, down_to = $4
-WHERE epoch = epoch() AND next = $1 AND down_to = $2
+WHERE
+    epoch = epoch() AND next = $1 AND down_to = $2
+    AND NOT EXISTS (SELECT FROM batches_pruned WHERE batches_pruned.epoch = search_state.epoch AND last >= $1)
 RETURNING true;
 
 -- name: blocks

@@ -15,7 +15,7 @@ from gatebook.viewer.database import QUERIES, Database
 from gatebook.viewer.reading import Reading
 from gatebook.viewer.walk import Walk, as_ms
 
-PAGE_BYTES = 8 * 1024 * 1024  # of targets and headers; a page ends early rather than hold more
+PAGE_BYTES = 2 * 1024 * 1024  # of targets and headers; a page ends early rather than hold more
 _FIRST_ROWS = 512  # of the first window
 
 

@@ -18,6 +18,8 @@ from gatebook.viewer import problem
 
 TELL_EVERY_S = 0.5
 BLANK_EVERY_S = 10.0  # JSON may begin with blanks; the load balancer gives up on a viewer that is silent for 120 s
+_PIECE_BYTES = 64 * 1024
+_TAKES_WITHIN_S = 30.0
 NDJSON = "application/x-ndjson"
 
 
@@ -38,7 +40,9 @@ class Told(Response):
     def __init__(self, request: Request, work: Work, name: str) -> None:
         self._by_lines = NDJSON in request.headers.get("accept", "")
         media_type = NDJSON if self._by_lines else "application/json"
-        super().__init__(media_type=media_type, headers={"X-Accel-Buffering": "no", "Vary": "Accept"})
+        super().__init__(media_type=media_type, headers={"Vary": "Accept"})
+        if self._by_lines:
+            self.headers["X-Accel-Buffering"] = "no"  # all else the load balancer takes at once, for slow clients
         del self.headers["content-length"]
         self._work = work
         self._name = name
@@ -58,7 +62,7 @@ class Told(Response):
     async def _at_once(self, body: bytes, send: Send) -> None:
         self.headers["content-length"] = str(len(body))
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": body})
+        await _sent(body, send)
 
     async def _meanwhile(self, work: "asyncio.Future[Mapping[str, Any]]", every_s: float, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -67,7 +71,7 @@ class Told(Response):
             told = orjson.dumps(self._work.so_far) + b"\n" if self._by_lines else b" "
             await send({"type": "http.response.body", "body": told, "more_body": True})
             ended = bool((await asyncio.wait({work}, timeout=every_s))[0])
-        await send({"type": "http.response.body", "body": self._end(work)})
+        await _sent(self._end(work), send)
 
     def _end(self, work: "asyncio.Future[Mapping[str, Any]]") -> bytes:
         try:
@@ -80,6 +84,18 @@ class Told(Response):
 
     def _ended(self, found: Mapping[str, Any]) -> bytes:
         return orjson.dumps({self._name: found} if self._by_lines else found) + b"\n"
+
+
+async def _sent(body: bytes, send: Send) -> None:
+    """Piece by piece: a client that does not take them is cut off, and nothing is held for it any longer."""
+    try:
+        for start in range(0, len(body), _PIECE_BYTES):
+            piece = body[start : start + _PIECE_BYTES]
+            async with asyncio.timeout(_TAKES_WITHIN_S):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except TimeoutError:
+        return
+    await send({"type": "http.response.body", "body": b""})
 
 
 def by_lines(name: str, schema: str, progress: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:

@@ -10,20 +10,25 @@ _PAGE = 500
 
 
 def newest(
-    gatebook: Gatebook, filter: str, most: int, in_a_hurry: Callable[[str | None], None] | None = None
+    gatebook: Gatebook,
+    filter: str,
+    most: int,
+    in_a_hurry: Callable[[str | None], None] | None = None,
+    patiently: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The newest requests that the filter finds, `most` at most. Raises UserError.
 
     An answer may end at its deadline, before there are enough. Then the search goes on from there, as long as it takes;
-    for who is in a hurry it ends, and that is told with the time down to which it has looked.
+    for who is in a hurry it ends, and that is told with the time down to which it has looked. `patiently`: through
+    restarts.
     """
-    return islice(_all(gatebook, filter, min(most, _PAGE), in_a_hurry), most) if most else iter(())
+    return islice(_all(gatebook, filter, min(most, _PAGE), in_a_hurry, patiently), most) if most else iter(())
 
 
 def _all(
-    gatebook: Gatebook, filter: str, limit: int, in_a_hurry: Callable[[str | None], None] | None
+    gatebook: Gatebook, filter: str, limit: int, in_a_hurry: Callable[[str | None], None] | None, patiently: bool
 ) -> Iterator[dict[str, Any]]:
-    for page in gatebook.pages("/requests", "searching", filter=filter, limit=limit):
+    for page in gatebook.pages("/requests", "searching", patiently, filter=filter, limit=limit):
         yield from page["requests"]
         if in_a_hurry and not page["complete"]:
             return in_a_hurry(page["reached"])

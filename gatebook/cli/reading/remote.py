@@ -4,6 +4,7 @@ Rule: whatever goes wrong on the way is a UserError that says what to try. No an
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ _NDJSON = "application/x-ndjson"
 _PROBLEM = "application/problem+json"
 _WHERE_ELSE = "gatebook ps says what runs here; --url names a Gatebook elsewhere"
 _SOON = (502, 503, 504)
+AGAIN_S = 0.5  # after which who is patient asks again
 
 Query = dict[str, str | int | None]  # None: not asked
 Tell = Callable[[float], None]
@@ -120,6 +122,8 @@ class Gatebook:
                 raise self.stranger(answer)
             for line in _lines(answer):
                 match json.loads(line):
+                    case {"error": dict(problem)} if problem.get("status") in _SOON:
+                        raise Away(*_said(problem, query), True)
                     case {"error": dict(problem)}:
                         raise Refused(*_said(problem, query), None)
                     case {"progress": progress}:
@@ -128,12 +132,23 @@ class Gatebook:
                         return dict(next(iter(word.values())))
         raise Away("the viewer ended before its answer did", "try again; gatebook logs viewer says why", True)
 
-    def pages(self, path: str, label: str, **query: str | int | None) -> Iterator[dict[str, Any]]:
-        """Answers of `told`, each going on where the one before ended, to the last or until the caller has enough."""
+    def pages(
+        self, path: str, label: str, patiently: bool = False, **query: str | int | None
+    ) -> Iterator[dict[str, Any]]:
+        """Answers of `told`, each going on where the one before ended, to the last or until the caller has enough.
+
+        `patiently`: where nobody answers it is tried again, for ever.
+        """
         cursor = None
         with progress(label) as tell:
             while True:
-                page = self.told(path, tell, **query, cursor=cursor)
+                try:
+                    page = self.told(path, tell, **query, cursor=cursor)
+                except Away:
+                    if not patiently:
+                        raise
+                    time.sleep(AGAIN_S)
+                    continue
                 tell.go_on()
                 yield page
                 if (cursor := page["next"]) is None:

@@ -19,13 +19,13 @@ from gatebook.viewer.events.position import Position
 from gatebook.viewer.events.ring import Ring
 
 MOST_LISTENERS = 2000
-CATCHING_UP = 2  # at a time: each takes one of the viewer's connections
+CATCHING_UP = 2  # at a time, and as many of those that take long: each takes one of the viewer's connections
 
 TICK_S = 0.05  # between two looks at the database
 LONGEST_TICK_S = 0.3
 _TICK_PER_LISTENER_S = 0.0006  # so that waking them takes at most a fifteenth of the time
 _WAKE_EVERY_S = 2.5  # whatever happens, for the listeners' keep-alives
-_LINGER_S = 30.0  # after the last listener has left, who may come back
+_LINGER_S = 5.0  # after the last listener has left, who may come back
 _ANSWER_WITHIN_S = 5.0
 _SILENCE_S = 1.0  # longer than a statement may run, the server does not answer any more
 _RETRY_WAIT_S = 0.2
@@ -53,6 +53,7 @@ class Hub:
         self.is_ending = False
         self.listeners = 0
         self.catching_up = asyncio.Semaphore(CATCHING_UP)
+        self.catching_up_slowly = asyncio.Semaphore(CATCHING_UP)
         self._settings = settings
         self._waiting: set[str] = set()  # which of its works does, for the database
         self._listened = asyncio.Event()  # by anyone
@@ -176,7 +177,7 @@ class Hub:
         """How to ask on a connection of its own. Plans are kept, since planning costs more than these statements."""
         server_settings = {
             "application_name": f"gatebook-viewer, {name}",
-            "statement_timeout": f"{statement_timeout_s:.0f}s",
+            "statement_timeout": f"{statement_timeout_s * 1000:.0f}ms",
             "default_transaction_read_only": "on",
             "jit": "off",
             "plan_cache_mode": "force_generic_plan",

@@ -22,6 +22,8 @@ KEEP_ALIVE_S = 15.0
 TAKES_WITHIN_S = 10.0
 _LOOK_UP_EVERY_S = 1.0  # from what takes long
 _RETRY_WAIT_S = 0.5
+_QUICK_S = 0.5  # to read a portion
+_PORTION_BYTES = 256 * 1024  # that is held for a client alone while it takes it
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -46,6 +48,7 @@ class Listener:
         self._clock = asyncio.get_running_loop().time
         self._told_at = self._clock()
         self._rows = ROWS
+        self._is_slow = False  # its last portion was, to read
         self._knows_away = False
 
     async def run(self, first: bytes = b"") -> None:
@@ -82,7 +85,7 @@ class Listener:
         while not (filter and filter.too_slow):
             if number < ring.first:
                 raise Ended("too slow: come back with the last position")
-            if number == follower.end:
+            if number >= follower.end:  # beyond it, when its filter is asked from a later portion on
                 await self._wait(follower)
                 continue
             entry = ring[number]
@@ -93,16 +96,22 @@ class Listener:
             number += 1
 
     async def _read(self) -> Portion:
-        """The next portion; of fewer rows each time that the database took too long."""
+        """The next portion; of fewer rows each time that the database took too long.
+
+        Whose portions take long has to wait for others like it, and not those for it.
+        """
         while True:
+            lane = self._hub.catching_up_slowly if self._is_slow else self._hub.catching_up
+            began = self._clock()
             try:
-                async with self._hub.catching_up:
-                    portion = await read(self._fetch, self._position, self._rows, self._expression)
-            except Unavailable:
-                self._rows = max(self._rows // 4, 1)
+                async with lane, asyncio.timeout(None if self._is_slow else _QUICK_S):
+                    began = self._clock()
+                    portion = await read(self._fetch, self._position, self._rows, self._expression, _PORTION_BYTES)
+            except (Unavailable, TimeoutError):
+                self._rows, self._is_slow = max(self._rows // 4, 1), True
                 await asyncio.sleep(_RETRY_WAIT_S)
             else:
-                self._rows = min(self._rows * 2, ROWS)
+                self._rows, self._is_slow = min(self._rows * 2, ROWS), self._clock() - began > _QUICK_S
                 return portion
 
     async def _patiently(self, work: Coroutine[Any, Any, Portion]) -> Portion:

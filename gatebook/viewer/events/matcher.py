@@ -1,9 +1,11 @@
 """Which events of the ring each filter takes: all filters of all listeners in a few statements a portion.
 
 Rule: one filter never holds up the others for long. A statement that takes too long, or fails, is asked again by
-halves, until the filter that it was is alone; its listeners are served out of the database from then on.
+halves, until the filter that it was is alone. Filters that look into bodies are asked last, and none of them any more
+once they take too long together. The listeners of what is too slow are served out of the database from then on.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import asyncpg
@@ -13,7 +15,8 @@ from gatebook.filter import Parameters, condition
 from gatebook.viewer.events.portion import QUERIES, Fetch
 from gatebook.viewer.events.ring import Entry, Filter, Ring
 
-STATEMENT_TIMEOUT_S = 2.0  # of the connection that it asks on
+STATEMENT_TIMEOUT_S = 0.5  # of the connection that it asks on
+_BODIES_WITHIN_S = 0.2  # all filters of a portion that look into them
 _FILTERS = 50  # in one statement
 
 
@@ -31,9 +34,21 @@ class Matcher:
         entry = ring[number]
         ring.matching = number + 1  # before the filters are looked at: one that comes meanwhile begins behind it
         filters = [filter for filter in ring.filters.values() if filter.first <= number and not filter.too_slow]
-        for first in range(0, len(filters), _FILTERS):
-            await self._ask(entry, filters[first : first + _FILTERS])
+        light = [filter for filter in filters if not filter.reads_bodies]
+        for first in range(0, len(light), _FILTERS):
+            await self._ask(entry, light[first : first + _FILTERS])
+        await self._ask_of_bodies(entry, [filter for filter in filters if filter.reads_bodies])
         ring.matched = number + 1
+
+    async def _ask_of_bodies(self, entry: Entry, filters: Sequence[Filter]) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        for first in range(0, len(filters), _FILTERS):
+            if clock() - began <= _BODIES_WITHIN_S:
+                await self._ask(entry, filters[first : first + _FILTERS])
+        if clock() - began > _BODIES_WITHIN_S:
+            for filter in filters:
+                filter.too_slow = True
 
     async def _ask(self, entry: Entry, filters: Sequence[Filter]) -> None:
         if not entry.portion.events:
@@ -45,7 +60,11 @@ class Matcher:
         except asyncpg.PostgresError as error:
             if isinstance(error, AWAY) and not isinstance(error, asyncpg.QueryCanceledError):
                 raise
-            await self._by_halves(entry, filters)
+            if filters[0].reads_bodies:
+                for filter in filters:
+                    filter.too_slow = True
+            else:
+                await self._by_halves(entry, filters)
 
     async def _by_halves(self, entry: Entry, filters: Sequence[Filter]) -> None:
         if len(filters) == 1:

@@ -31,10 +31,6 @@ class Portion:
     more: bool  # there may be others already
     gap: bool = False  # something behind `after` has been pruned
 
-    def behind(self, position: Position) -> Iterator[bytes]:
-        """What is to be sent to one who is at `position`, in blocks."""
-        return blocks(sent for key, sent in self.events if key > position.key)
-
 
 def blocks(events: Iterable[bytes]) -> Iterator[bytes]:
     """Events, joined and cut: a client sees a stream of bytes."""
@@ -43,8 +39,12 @@ def blocks(events: Iterable[bytes]) -> Iterator[bytes]:
         yield joined[start : start + _SENT_BYTES]
 
 
-async def read(fetch: Fetch, after: Position, rows: int = ROWS, expression: Expression = EVERYTHING) -> Portion:
+async def read(
+    fetch: Fetch, after: Position, rows: int = ROWS, expression: Expression = EVERYTHING, most_bytes: int = BYTES
+) -> Portion:
     """The portion behind `after`: at most `rows` requests, of which it has those that match.
+
+    It ends early once it has `most_bytes` of targets and headers, but never before its first request.
 
     Raises what `fetch` raises.
     """
@@ -57,16 +57,16 @@ async def read(fetch: Fetch, after: Position, rows: int = ROWS, expression: Expr
         return Portion(after, Position(after.epoch, batches[-1]["xid"]) if batches else after, [], more, gap)
     last_of = {xid: id for xid, id in keys}
     keys = keys[:rows]
-    found = await _rows(fetch, keys, expression)
+    found = await _rows(fetch, keys, expression, most_bytes)
     xid, id = keys[-1]
     until = Position(after.epoch, xid, "" if last_of[xid] == id else id)
     events = [(key, encoded(after.epoch, key, found[key[1]])) for key in keys if key[1] in found]
     return Portion(after, until, events, more, gap)
 
 
-async def _rows(fetch: Fetch, keys: list[Key], expression: Expression) -> Mapping[str, asyncpg.Record]:
+async def _rows(fetch: Fetch, keys: list[Key], expression: Expression, most_bytes: int) -> Mapping[str, asyncpg.Record]:
     """The rows of `keys` that match, by id. While they are too large together, the last half of the keys is removed."""
-    parameters = Parameters(None, None, None, BYTES)
+    parameters = Parameters(None, None, None, most_bytes)
     asked = QUERIES["rows"].format(columns=VIEWER_QUERIES["columns"], condition=condition(expression, parameters))
     while True:
         ids = [id for _, id in keys]
