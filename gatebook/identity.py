@@ -28,7 +28,12 @@ def unix_ms(request_uuid: str) -> int:
 
 def utc(request_uuid: str, between: str = "T") -> str:
     """The time in a UUIDv7 as RFC 3339 has it, with `between` its day and its clock."""
-    second, ms = divmod(unix_ms(request_uuid), 1000)
+    return rfc3339(unix_ms(request_uuid), between)
+
+
+def rfc3339(unix_ms: int, between: str = "T") -> str:
+    """Milliseconds since 1970 as RFC 3339 has them, in UTC."""
+    second, ms = divmod(unix_ms, 1000)
     day, clock = _day_and_clock(second)
     return f"{day}{between}{clock}.{ms:03}Z"
 

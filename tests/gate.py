@@ -15,8 +15,8 @@ from gatebook.db.connect import connect
 from gatebook.settings import Settings
 from gatebook.spool import Spool
 from gatebook.viewer.audit import Audit
+from gatebook.viewer.audit.verdict import OUTCOMES, Verdict
 from gatebook.viewer.database import connected
-from gatebook.viewer.verdict import OUTCOMES, Verdict
 
 
 class Gate:

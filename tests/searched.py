@@ -22,10 +22,10 @@ from gatebook.db.connect import connect, login
 from gatebook.db.queries import QUERIES
 from gatebook.filter import Parameters, condition, parse
 from gatebook.settings import Settings
-from gatebook.viewer import index
 from gatebook.viewer.database import Database, connected
-from gatebook.viewer.filling import Filling
-from gatebook.viewer.search import Found, Search
+from gatebook.viewer.index import keeping as index
+from gatebook.viewer.index.filling import Filling
+from gatebook.viewer.search.search import Found, Search
 
 T = TypeVar("T")
 

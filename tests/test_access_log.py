@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lines import BEGIN, id_of, line
 
-from gatebook.viewer import access_log
-from gatebook.viewer.access_log import Line, Log, facts
+from gatebook.viewer.audit import access_log
+from gatebook.viewer.audit.access_log import Line, Log, facts
 
 NOON = 1_763_899_200_123  # 2025-11-23T12:00:00.123Z in Unix milliseconds
 ALWAYS = (0, NOON * 2)

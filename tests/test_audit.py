@@ -19,10 +19,9 @@ from lines import id_of, line
 from postgres import Cluster
 
 from gatebook.settings import Settings
-from gatebook.viewer import access_log, audit, recorded, repeats
-from gatebook.viewer.audit import Audit
-from gatebook.viewer.repeats import Repeats
-from gatebook.viewer.verdict import OUTCOMES, Verdict
+from gatebook.viewer.audit import Audit, access_log, audit, recorded, repeats
+from gatebook.viewer.audit.repeats import Repeats
+from gatebook.viewer.audit.verdict import OUTCOMES, Verdict
 
 HOUR_MS = 3600 * 1000
 DAY_MS = 24 * HOUR_MS

@@ -13,8 +13,10 @@ from gate import Gate
 from lines import id_of, line
 from postgres import Cluster
 
-from gatebook.viewer import api, audit, database, recorded, schema, told
-from gatebook.viewer.audit import Audit
+from gatebook.viewer import database
+from gatebook.viewer.api import application as api
+from gatebook.viewer.api import schema, told
+from gatebook.viewer.audit import Audit, audit, recorded
 from gatebook.viewer.database import connected
 
 AUDIT = "/_/api/audit"

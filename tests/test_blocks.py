@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from searched import DAY_MS, FILTERS, NOW_MS, some_id, some_records
 
 from gatebook.filter import FIELDS, parse, terms
-from gatebook.viewer.asked import Asked
-from gatebook.viewer.blocks import BLOCKS, ROWS, Block, Chunk, Cutter, entries, maybe, walked
+from gatebook.viewer.index.blocks import BLOCKS, ROWS, Block, Chunk, Cutter, entries, maybe, walked
+from gatebook.viewer.search.asked import Asked
 
 TERMS = st.integers(-(2**31), 2**31 - 1)
 SETS = st.lists(st.sets(TERMS, min_size=1, max_size=30), min_size=1, max_size=BLOCKS)

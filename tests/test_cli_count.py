@@ -78,7 +78,7 @@ def test_what_cannot_be_counted_is_said(viewer: Viewer, args: list[str], code: i
 
 def test_it_counts_by_whatever_the_viewer_does(viewer: Viewer) -> None:
     from gatebook.cli.count import BY
-    from gatebook.viewer import counting
+    from gatebook.viewer.search import counting
 
     assert counting.BY == BY
 

@@ -5,8 +5,9 @@ from searched import FILTERS, Place, play, some_records
 
 from gatebook.filter import Parameters, condition, parse
 from gatebook.filter.sql import PATH
-from gatebook.viewer import blocks, counting, filling, walk
-from gatebook.viewer.counting import BY, Count, Counted
+from gatebook.viewer.index import blocks, filling
+from gatebook.viewer.search import counting, walk
+from gatebook.viewer.search.counting import BY, Count, Counted
 
 COLUMNS = {"path": PATH, "client": "host(client)", None: "NULL"}
 

@@ -16,7 +16,7 @@ from postgres import Cluster
 from gatebook.db.connect import connect
 from gatebook.filter import EVERYTHING, parse
 from gatebook.settings import Settings
-from gatebook.viewer.api import application
+from gatebook.viewer.api.application import application
 from gatebook.viewer.database import Database, connected
 from gatebook.viewer.events import Hub, hub, listener, matcher, portion, position, ring, start
 

@@ -11,9 +11,10 @@ from uuid import UUID
 import pytest
 from searched import DAY_MS, NOW_MS, Place, flush, place, play, some_id, some_record, some_records
 
-from gatebook.viewer import filling, index
-from gatebook.viewer.filling import Lost
-from gatebook.viewer.index import keep_filling, pause_s
+from gatebook.viewer.index import filling
+from gatebook.viewer.index import keeping as index
+from gatebook.viewer.index.filling import Lost
+from gatebook.viewer.index.keeping import keep_filling, pause_s
 
 NOBODY = UUID(int=0)
 

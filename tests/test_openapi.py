@@ -21,7 +21,7 @@ from postgres import Cluster
 from reading import Viewer
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from gatebook.viewer.counting import BY
+from gatebook.viewer.search.counting import BY
 
 PLACE = Path(__file__).parent / "openapi"
 LONGEST_S = 60

@@ -29,10 +29,10 @@ from searched import (
 )
 
 from gatebook.filter import parse
-from gatebook.viewer import blocks, candidates, filling, search, walk
 from gatebook.viewer import database as database_module
 from gatebook.viewer.database import Database, Unavailable
-from gatebook.viewer.search import Search
+from gatebook.viewer.index import blocks, filling
+from gatebook.viewer.search import Search, candidates, search, walk
 
 WRITERS = 3
 DEEDS = st.one_of(

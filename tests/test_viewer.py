@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from viewer import NOON, Viewer, has_manners, is_problem, uuid7
 
 from gatebook.viewer import database as reads
-from gatebook.viewer import schema, search
-from gatebook.viewer.body import PART_BYTES
-from gatebook.viewer.envelope import Envelope
+from gatebook.viewer.api import schema
+from gatebook.viewer.api.body import PART_BYTES
+from gatebook.viewer.api.envelope import Envelope
+from gatebook.viewer.search import search
 
 WIRE = "".join(map(chr, range(1, 256)))  # what one character per byte can hold; nginx refuses 0x00
 

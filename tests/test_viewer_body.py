@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebook.viewer.body import Body, NotSatisfiable, wanted
+from gatebook.viewer.api.body import Body, NotSatisfiable, wanted
 from gatebook.viewer.database import Unavailable
 
 SIZES = st.integers(0, 12)

@@ -7,7 +7,7 @@ import pytest
 from postgres import Cluster
 from viewer import Viewer, has_manners, is_problem
 
-from gatebook.viewer.docs import FILES, POLICY
+from gatebook.viewer.api.docs import FILES, POLICY
 
 
 @pytest.fixture(scope="module")

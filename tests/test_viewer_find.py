@@ -12,8 +12,9 @@ from postgres import Cluster
 from viewer import NOON, Viewer, has_manners, is_problem, uuid7
 
 from gatebook.filter import FIELDS
-from gatebook.viewer import counting, requests_api, schema, search, told
-from gatebook.viewer.search import Search
+from gatebook.viewer.api import requests as requests_api
+from gatebook.viewer.api import schema, told
+from gatebook.viewer.search import Search, counting, search
 
 LIST, COUNTS = "/_/api/requests", "/_/api/counts"
 BY_LINES = {"Accept": "application/x-ndjson"}

@@ -22,8 +22,8 @@ from gatebook.app.capture import Record
 from gatebook.app.metrics import Metrics, State
 from gatebook.settings import read
 from gatebook.spool import Spool
+from gatebook.viewer.api.metrics import Scrape
 from gatebook.viewer.database import connected
-from gatebook.viewer.metrics import Scrape
 
 TEXT = b"# HELP gatebook_a_total Help\n# TYPE gatebook_a_total counter\ngatebook_a_total 1.0\n"
 RECORD = Record("", 0, "::1", "::1", 200, False, "http", "1.1", "GET", "/", "[]", b"", None)

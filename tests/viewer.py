@@ -10,7 +10,7 @@ import httpx
 
 from gatebook.db.connect import connect, login
 from gatebook.settings import Settings
-from gatebook.viewer import api
+from gatebook.viewer.api import application as api
 from gatebook.viewer.database import connected
 
 NOON = 1_795_435_200_123  # 2026-11-23T12:00:00.123Z in Unix milliseconds

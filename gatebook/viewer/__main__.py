@@ -22,7 +22,7 @@ from gatebook import listen
 from gatebook.db.connect import connect
 from gatebook.errors import exit_politely
 from gatebook.settings import Settings, read
-from gatebook.viewer.api import application
+from gatebook.viewer.api.application import application
 from gatebook.viewer.database import connected
 from gatebook.viewer.events import Hub
 from gatebook.viewer.index import keep_filling

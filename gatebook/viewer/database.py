@@ -30,7 +30,6 @@ _DAYS_LAST_S = 60.0
 _UNAVAILABLE = (*AWAY, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 QUERIES = named(resources.files("gatebook.viewer").joinpath("queries.sql").read_text())
-SEARCH = named(resources.files("gatebook.viewer").joinpath("search.sql").read_text())
 _log = logging.getLogger("gatebook.viewer")
 
 

@@ -9,24 +9,17 @@ from starlette.types import ASGIApp
 
 from gatebook import __version__
 from gatebook.settings import Settings
-from gatebook.viewer import (
-    audit_api,
-    counts_api,
-    docs,
-    events_api,
-    filter_api,
-    metrics,
-    openapi,
-    parameters,
-    problem,
-    requests_api,
-    schema,
-)
-from gatebook.viewer.answer import json_answer
+from gatebook.viewer.api import audit as audit_api
+from gatebook.viewer.api import counts as counts_api
+from gatebook.viewer.api import docs, metrics, openapi, parameters, problem, schema
+from gatebook.viewer.api import events as events_api
+from gatebook.viewer.api import filter as filter_api
+from gatebook.viewer.api import requests as requests_api
+from gatebook.viewer.api.answer import json_answer
+from gatebook.viewer.api.envelope import Envelope
+from gatebook.viewer.api.parameters import Db
 from gatebook.viewer.database import Database
-from gatebook.viewer.envelope import Envelope
 from gatebook.viewer.events import Hub
-from gatebook.viewer.parameters import Db
 
 READY_WITHIN_S = 1.0  # a database that is silent takes twice that, since its connection is given up first
 

@@ -10,15 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatebook.filter import parse
-from gatebook.viewer import body, problem, schema
-from gatebook.viewer.answer import json_answer
+from gatebook.identity import rfc3339
+from gatebook.viewer.api import body, problem, schema
+from gatebook.viewer.api.answer import json_answer
+from gatebook.viewer.api.parameters import Cursor, Db, Filter
+from gatebook.viewer.api.problem import Problem
+from gatebook.viewer.api.told import Told, by_lines
 from gatebook.viewer.database import Database
-from gatebook.viewer.parameters import Cursor, Db, Filter
-from gatebook.viewer.problem import Problem
 from gatebook.viewer.row import item
 from gatebook.viewer.search import Search
-from gatebook.viewer.told import Told, by_lines
-from gatebook.viewer.verdict import rfc3339
 
 BODY_BYTES = 1024 * 1024  # of a body that is shown within its request
 NEIGHBOUR_DEADLINE_S = 4.0  # for each of the two

@@ -1,10 +1,13 @@
 """How a walk reads a window for one filter: two statements of search.sql, filled in. Pure."""
 
 from collections.abc import Sequence
+from importlib import resources
 from uuid import UUID
 
+from gatebook.db.queries import named
 from gatebook.filter import Expression, Parameters, condition
-from gatebook.viewer.database import SEARCH
+
+SEARCH = named(resources.files("gatebook.viewer.search").joinpath("search.sql").read_text())
 
 _PARTS = ("reach", "stretch", "short_range", "weighed", "ranked", "groups")
 

@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gatebook.filter import Expression, parse
-from gatebook.viewer import problem
+from gatebook.viewer.api import problem
+from gatebook.viewer.api.problem import Problem
 from gatebook.viewer.events import Hub
 from gatebook.viewer.events.hub import MOST_LISTENERS, Full
 from gatebook.viewer.events.listener import Listener, TooSlow
@@ -19,7 +20,6 @@ from gatebook.viewer.events.portion import Fetch
 from gatebook.viewer.events.position import Position
 from gatebook.viewer.events.position import parse as position_of
 from gatebook.viewer.events.start import start
-from gatebook.viewer.problem import Problem
 
 router = APIRouter(responses=problem.RESPONSES)
 

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from gatebook.filter.fields import FIELDS
-from gatebook.viewer import schema
-from gatebook.viewer.examples import EXAMPLES
+from gatebook.viewer.api import schema
+from gatebook.viewer.api.examples import EXAMPLES
 
 SUMMARY = "What came through the gate"
 _DESCRIPTION = """\

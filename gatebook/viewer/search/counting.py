@@ -15,8 +15,8 @@ import asyncpg
 from gatebook.filter import Expression
 from gatebook.filter.sql import PATH
 from gatebook.viewer.database import Database
-from gatebook.viewer.reading import Reading
-from gatebook.viewer.walk import Walk
+from gatebook.viewer.search.reading import Reading
+from gatebook.viewer.search.walk import Walk
 
 _COLUMNS = {
     "replica": "left(replica, 1000)",

@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatebook.filter import parse
-from gatebook.viewer import problem, schema
-from gatebook.viewer.counting import Count, Group
-from gatebook.viewer.parameters import Cursor, Db, Filter
-from gatebook.viewer.told import Told, by_lines
-from gatebook.viewer.verdict import rfc3339
+from gatebook.identity import rfc3339
+from gatebook.viewer.api import problem, schema
+from gatebook.viewer.api.parameters import Cursor, Db, Filter
+from gatebook.viewer.api.told import Told, by_lines
+from gatebook.viewer.search.counting import Count, Group
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PROGRESS = {"progress": 0.31, "reached": "2026-11-22T10:00:00.000Z", "found": 70_000}

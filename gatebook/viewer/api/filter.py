@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from gatebook.filter.fields import FIELDS
-from gatebook.viewer import problem, schema
-from gatebook.viewer.answer import json_answer
+from gatebook.viewer.api import problem, schema
+from gatebook.viewer.api.answer import json_answer
 
 router = APIRouter(responses=problem.RESPONSES)
 

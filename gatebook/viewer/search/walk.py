@@ -15,10 +15,10 @@ from uuid import UUID
 import asyncpg
 
 from gatebook.filter import Expression, span
-from gatebook.identity import utc
-from gatebook.viewer.candidates import Candidates, Range
+from gatebook.identity import rfc3339
 from gatebook.viewer.database import STATEMENT_TIMEOUT_S, Busy, Database, TooSlow, Unavailable
-from gatebook.viewer.reading import Reading
+from gatebook.viewer.search.candidates import Candidates, Range
+from gatebook.viewer.search.reading import Reading
 
 _AIM_S = 0.3
 _PATIENCE_S = 2.5  # with a window that takes longer than it should
@@ -101,7 +101,7 @@ class Walk:
     def so_far(self, found: int) -> dict[str, Any]:
         """How far it has come, as the API tells it."""
         ms = self.reached_ms
-        reached = None if ms is None else utc(str(UUID(int=ms << 80)))
+        reached = None if ms is None else rfc3339(ms)
         return {"progress": round(self.progress, 3), "reached": reached, "found": found}
 
     async def _look_around(self) -> None:

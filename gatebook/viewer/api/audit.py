@@ -9,10 +9,10 @@ from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatebook.viewer import problem, schema
+from gatebook.viewer.api import problem, schema
+from gatebook.viewer.api.problem import Problem
+from gatebook.viewer.api.told import Told, by_lines
 from gatebook.viewer.audit import Audit
-from gatebook.viewer.problem import Problem
-from gatebook.viewer.told import Told, by_lines
 
 _DURATION = re.compile(r"([1-9]\d{0,8})([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

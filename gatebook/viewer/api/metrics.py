@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from gatebook import spool
 from gatebook.settings import Settings
-from gatebook.viewer import problem
+from gatebook.viewer.api import problem
 from gatebook.viewer.database import Database, Unavailable
 from gatebook.viewer.replicas import Replicas
 

@@ -12,7 +12,7 @@ import asyncpg
 from gatebook.db.connect import AWAY, Connection, connect_once
 from gatebook.errors import UserError
 from gatebook.settings import Settings
-from gatebook.viewer.filling import SQL, Filling
+from gatebook.viewer.index.filling import SQL, Filling
 
 _STEP_WITHIN_S = 60.0
 _RETRY_S = 5.0

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gatebook.viewer import problem
+from gatebook.viewer.api import problem
 
 TELL_EVERY_S = 0.5
 BLANK_EVERY_S = 10.0  # JSON may begin with blanks; the load balancer gives up on a viewer that is silent for 120 s

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple, TypeVar
 from gatebook import spool
 from gatebook.identity import unix_ms, utc
 from gatebook.settings import Settings
-from gatebook.viewer.access_log import Block, Line, Log, facts, moment
+from gatebook.viewer.audit.access_log import Block, Line, Log, facts, moment
+from gatebook.viewer.audit.recorded import Recorded, day
+from gatebook.viewer.audit.repeats import Repeats
+from gatebook.viewer.audit.verdict import MOST_SHOWN, OUTCOMES, Verdict
 from gatebook.viewer.database import Database
-from gatebook.viewer.recorded import Recorded, day
-from gatebook.viewer.repeats import Repeats
-from gatebook.viewer.verdict import MOST_SHOWN, OUTCOMES, Verdict
 
 SETTLE_S = 2.0  # the load balancer writes its log within a second
 _MOST_REMEMBERED = 100_000  # of what lay in a spool, to know in the end what was drained meanwhile

@@ -18,9 +18,9 @@ import asyncpg
 from gatebook.db.connect import Connection
 from gatebook.db.queries import named
 from gatebook.filter import terms
-from gatebook.viewer.blocks import BLOCKS, ROWS, Block, Chunk, Cutter
+from gatebook.viewer.index.blocks import BLOCKS, ROWS, Block, Chunk, Cutter
 
-SQL = named(resources.files("gatebook.viewer").joinpath("index.sql").read_text())
+SQL = named(resources.files("gatebook.viewer.index").joinpath("index.sql").read_text())
 
 COMMITS = 1024  # looked at in a step
 BEHIND = 16_384  # rows of these commits

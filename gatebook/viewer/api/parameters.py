@@ -13,8 +13,8 @@ from starlette.requests import Request
 
 from gatebook.filter.fields import FIELDS
 from gatebook.filter.parse import MOST_CHARACTERS
+from gatebook.viewer.api.problem import Problem, shown
 from gatebook.viewer.database import Database
-from gatebook.viewer.problem import Problem, shown
 
 
 async def _database(request: Request) -> Database:

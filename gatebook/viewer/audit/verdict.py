@@ -5,8 +5,9 @@ Rule: it says no more than was proven. What could not be checked stands beside w
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
+
+from gatebook.identity import rfc3339
 
 # In the order of a table. Of the acknowledged, each is one of the five that follow.
 OUTCOMES = (
@@ -87,11 +88,6 @@ class Verdict:
             yield f"{_many(counts['unreadable'], 'line')} of the log cannot be read"
         if self.overrun:
             yield "there were too many lines to look at all of them for ids that came twice"
-
-
-def rfc3339(ms: int) -> str:
-    """Unix milliseconds as RFC 3339 has them, UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _many(count: int, what: str) -> str:

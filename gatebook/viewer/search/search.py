@@ -12,8 +12,8 @@ import asyncpg
 
 from gatebook.filter import EVERYTHING, Expression
 from gatebook.viewer.database import QUERIES, Database
-from gatebook.viewer.reading import Reading
-from gatebook.viewer.walk import Walk, as_ms
+from gatebook.viewer.search.reading import Reading
+from gatebook.viewer.search.walk import Walk, as_ms
 
 PAGE_BYTES = 2 * 1024 * 1024  # of targets and headers; a page ends early rather than hold more
 _FIRST_ROWS = 512  # of the first window

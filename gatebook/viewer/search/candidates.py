@@ -12,9 +12,9 @@ from uuid import UUID
 import asyncpg
 
 from gatebook.filter import Expression
-from gatebook.viewer.asked import Asked
-from gatebook.viewer.blocks import HASHES, entries, maybe, walked
-from gatebook.viewer.database import SEARCH
+from gatebook.viewer.index.blocks import HASHES, entries, maybe, walked
+from gatebook.viewer.search.asked import Asked
+from gatebook.viewer.search.reading import SEARCH
 
 _ENOUGH = 256  # ranges; those further away are asked for when these have been looked at
 _CHUNKS = 128

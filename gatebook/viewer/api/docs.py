@@ -12,14 +12,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatebook.viewer.problem import Problem, shown
+from gatebook.viewer.api.problem import Problem, shown
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
-_OURS, _SWAGGER = resources.files("gatebook.viewer"), resources.files("fastapi_swagger").joinpath("resources")
+_OURS, _SWAGGER = resources.files("gatebook.viewer.api"), resources.files("fastapi_swagger").joinpath("resources")
 
 # What is below /_/static/: where it lies, and what it is.
 FILES = {
