@@ -333,19 +333,20 @@ def test_one_whose_filter_comes_while_others_are_asked_is_served_from_then_on(
     play(database, story)
 
 
-def test_filters_that_look_into_bodies_hold_up_no_others(database: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("filter", ["body:x", " OR ".join(f"path:/{number}" for number in range(20)) + " OR path:*"])
+def test_heavy_filters_hold_up_no_others(database: Settings, monkeypatch: pytest.MonkeyPatch, filter: str) -> None:
     """None of them takes too long, but all of them together."""
-    monkeypatch.setattr(matcher, "_BODIES_WITHIN_S", 0.0)
+    monkeypatch.setattr(matcher, "_HEAVY_WITHIN_S", 0.0)
 
     async def story(local: Local, webapp: Replica) -> None:
-        async with local.listening("method:GET") as light, local.listening("body:x") as heavy:
+        async with local.listening("method:GET") as light, local.listening(filter) as heavy:
             await soon(lambda: local.hub.ring)
             for number in range(3):
                 await webapp.flush([id7(number)], body=b"x")
             for each in (light, heavy):
                 await each.until(*map(id7, range(3)))
             assert local.hub.ring
-            slow = {filter.reads_bodies: filter.too_slow for filter in local.hub.ring.filters.values()}
+            slow = {filter.is_heavy: filter.too_slow for filter in local.hub.ring.filters.values()}
             assert slow == {False: False, True: True}
 
     play(database, story)

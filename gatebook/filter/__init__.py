@@ -10,7 +10,7 @@ from gatebook.filter.expression import Expression as Expression
 from gatebook.filter.expression import Not as Not
 from gatebook.filter.expression import Or as Or
 from gatebook.filter.expression import Term as Term
-from gatebook.filter.expression import reads_bodies as reads_bodies
+from gatebook.filter.expression import is_heavy as is_heavy
 from gatebook.filter.fields import FIELDS as FIELDS
 from gatebook.filter.parse import parse as parse
 from gatebook.filter.span import span as span

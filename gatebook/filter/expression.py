@@ -3,6 +3,7 @@
 Rule: it holds text as users wrote it, in Unicode; whoever compares it with the wire encodes it (`sql.wire`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
@@ -65,17 +66,25 @@ class Not:
 Expression = And | Or | Not | Term
 
 EVERYTHING = And(())
+_MANY = 10  # conditions: hundreds in one statement take PostgreSQL long to plan
 
 
-def reads_bodies(expression: Expression) -> bool:
-    """Whether bodies have to be looked at, which takes long where they are large."""
+def every_term(expression: Expression) -> Iterator[Term]:
+    """Each condition that stands in it."""
     match expression:
         case And(parts) | Or(parts):
-            return any(map(reads_bodies, parts))
+            for part in parts:
+                yield from every_term(part)
         case Not(part):
-            return reads_bodies(part)
-        case Term(field):
-            return field in ("text", "body", "json")
+            yield from every_term(part)
+        case Term():
+            yield expression
+
+
+def is_heavy(expression: Expression) -> bool:
+    """Whether it takes long to evaluate: it looks into bodies, which may be large, or has very many conditions."""
+    terms = list(every_term(expression))
+    return len(terms) > _MANY or any(term.field in ("text", "body", "json") for term in terms)
 
 
 def denied_inside(expression: Expression, denied: bool = False) -> Expression:

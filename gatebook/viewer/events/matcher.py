@@ -1,8 +1,9 @@
 """Which events of the ring each filter takes: all filters of all listeners in a few statements a portion.
 
 Rule: one filter never holds up the others for long. A statement that takes too long, or fails, is asked again by
-halves, until the filter that it was is alone. Filters that look into bodies are asked last, and none of them any more
-once they take too long together. The listeners of what is too slow are served out of the database from then on.
+halves, until the filter that it was is alone. Heavy filters, which look into bodies or have many conditions, are asked
+last, and none of them any more once they take too long together. The listeners of what is too slow are served out of
+the database from then on.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from gatebook.viewer.events.portion import QUERIES, Fetch
 from gatebook.viewer.events.ring import Entry, Filter, Ring
 
 STATEMENT_TIMEOUT_S = 0.5  # of the connection that it asks on
-_BODIES_WITHIN_S = 0.2  # all filters of a portion that look into them
+_HEAVY_WITHIN_S = 0.2  # all heavy filters, of one portion
 _FILTERS = 50  # in one statement
 
 
@@ -34,19 +35,19 @@ class Matcher:
         entry = ring[number]
         ring.matching = number + 1  # before the filters are looked at: one that comes meanwhile begins behind it
         filters = [filter for filter in ring.filters.values() if filter.first <= number and not filter.too_slow]
-        light = [filter for filter in filters if not filter.reads_bodies]
+        light = [filter for filter in filters if not filter.is_heavy]
         for first in range(0, len(light), _FILTERS):
             await self._ask(entry, light[first : first + _FILTERS])
-        await self._ask_of_bodies(entry, [filter for filter in filters if filter.reads_bodies])
+        await self._ask_heavy(entry, [filter for filter in filters if filter.is_heavy])
         ring.matched = number + 1
 
-    async def _ask_of_bodies(self, entry: Entry, filters: Sequence[Filter]) -> None:
+    async def _ask_heavy(self, entry: Entry, filters: Sequence[Filter]) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
         for first in range(0, len(filters), _FILTERS):
-            if clock() - began <= _BODIES_WITHIN_S:
+            if clock() - began <= _HEAVY_WITHIN_S:
                 await self._ask(entry, filters[first : first + _FILTERS])
-        if clock() - began > _BODIES_WITHIN_S:
+        if clock() - began > _HEAVY_WITHIN_S:
             for filter in filters:
                 filter.too_slow = True
 
@@ -60,7 +61,7 @@ class Matcher:
         except asyncpg.PostgresError as error:
             if isinstance(error, AWAY) and not isinstance(error, asyncpg.QueryCanceledError):
                 raise
-            if filters[0].reads_bodies:
+            if filters[0].is_heavy:
                 for filter in filters:
                     filter.too_slow = True
             else:

@@ -9,7 +9,7 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from gatebook.filter import EVERYTHING, Expression, reads_bodies
+from gatebook.filter import EVERYTHING, Expression, is_heavy
 from gatebook.viewer.events.portion import Portion, blocks
 from gatebook.viewer.events.position import Position
 
@@ -23,7 +23,7 @@ class Filter:
     def __init__(self, expression: Expression, first: int) -> None:
         self.expression = expression
         self.first = first  # the portion from which on it is asked
-        self.reads_bodies = reads_bodies(expression)
+        self.is_heavy = is_heavy(expression)
         self.listeners = 0
         self.too_slow = False
 
