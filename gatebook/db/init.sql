@@ -78,7 +78,7 @@ ALTER TABLE search_blocks ALTER COLUMN terms SET STORAGE EXTERNAL;
 
 -- Blocks, once there are enough to be laid together: a Bloom filter of each one's terms, crosswise, so that the bits of
 -- all blocks at one position lie side by side, and a few bytes tell which of them may have a term. A GIN index over the
--- terms was seven times as large, and wrote 35 times as much WAL, since each term is on another page of it.
+-- terms was several times as large and wrote far more WAL, since each term is on another page of it.
 CREATE TABLE search_chunks (
     low uuid NOT NULL,             -- of all its blocks
     high uuid NOT NULL,
