@@ -65,7 +65,7 @@ async def scraping(last_audit: object = None, **environment: str) -> AsyncIterat
     """A viewer's scrape; no database is there."""
     settings = read({"POSTGRES_HOST": "/nowhere", "GATEBOOK_SPOOL": "/nowhere", **environment})
     async with connected(settings) as database:
-        yield Scrape(settings, database, lambda: last_audit)
+        yield Scrape(settings, database, lambda: last_audit, lambda: 0)
 
 
 def scraped(last_audit: object = None, **environment: str) -> Seen:
@@ -221,6 +221,10 @@ def test_the_viewer_tells_what_its_replicas_did_though_one_is_dead_and_one_hangs
         assert seen.total("gatebook_committed_total") == seen.total("gatebook_flush_rows_sum") == 20
         assert seen.total("gatebook_database_up") == 3
         assert seen.total("gatebook_spooled_total") == seen["gatebook_folder_spool_rows"] == 0
+
+        with viewer.stream("GET", "/_/api/events"):
+            until(lambda: now()["gatebook_viewer_listeners"] == 1, "a listener is counted")
+        until(lambda: now()["gatebook_viewer_listeners"] == 0, "it is gone")
 
         replicas[0].kill()
         assert now().answering == (2, 1)

@@ -46,7 +46,9 @@ def application(settings: Settings, database: Database, hub: Hub | None = None) 
     app.state.hub = hub or Hub(settings)
     app.state.running_audit = None
     app.state.last_audit = None  # what the last audit found, for the metrics
-    app.state.scrape = metrics.Scrape(settings, database, lambda: app.state.last_audit)
+    app.state.scrape = metrics.Scrape(
+        settings, database, last_audit=lambda: app.state.last_audit, listeners=lambda: app.state.hub.listeners
+    )
     problem.install(app)
     openapi.install(app)
     app.include_router(_health, tags=["health"])

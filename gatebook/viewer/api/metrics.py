@@ -58,6 +58,7 @@ class Own(NamedTuple):
     """What the viewer itself sees; None: it cannot say."""
 
     database_up: bool
+    listeners: int
     spool: spool.Depth | None
     audit: Audit | None
 
@@ -65,11 +66,18 @@ class Own(NamedTuple):
 class Scrape:
     """Asks everybody; those who want to know at the same time share one scrape."""
 
-    def __init__(self, settings: Settings, database: Database, last_audit: Callable[[], Audit | None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        last_audit: Callable[[], Audit | None],
+        listeners: Callable[[], int],
+    ) -> None:
         self._replicas = Replicas(settings.proxy_upstream)
         self._spool = settings.spool
         self._database = database
         self._last_audit = last_audit
+        self._listeners = listeners
         self._running: asyncio.Task[bytes] | None = None
 
     async def text(self) -> bytes:
@@ -82,7 +90,7 @@ class Scrape:
         answers, database_up, depth = await asyncio.gather(
             self._replicas.ask("/_/metrics"), _is_up(self._database), _depth(self._spool)
         )
-        own = Own(database_up, depth, self._last_audit())
+        own = Own(database_up, self._listeners(), depth, self._last_audit())
         return await asyncio.to_thread(_together, answers, own)  # some milliseconds a replica
 
 
@@ -154,6 +162,7 @@ def _own(own: Own, answering: int, silent: int) -> Iterator[Metric]:
     replicas = {"answers": answering, "silent": silent}
     yield _gauges("replicas", "Replicas behind PROXY_UPSTREAM, as they took this scrape", "state", replicas)
     yield _gauge("viewer_database_up", "Whether the database answers the viewer", own.database_up)
+    yield _gauge("viewer_listeners", "Clients of this viewer that listen to live events", own.listeners)
     if own.spool:
         yield _gauge("folder_spool_rows", "Requests in all spools of the viewer's GATEBOOK_SPOOL", own.spool.rows)
         yield _gauge("folder_spool_bytes", "Bytes of these spools, on disk", own.spool.bytes)
