@@ -31,7 +31,7 @@ class Work(Protocol):
         """How far it is."""
 
     async def run(self) -> Mapping[str, Any]:
-        """Do it; returns what to answer. Raises what gatebook.viewer.problem knows."""
+        """Do it; returns what to answer. Raises what gatebook.viewer.api.problem knows."""
 
 
 class Told(Response):

@@ -3,8 +3,8 @@
 -- name: now
 -- Where the stream stands. `newest`: all up to this batch can be told; `recent`: what comes behind this one is a few
 -- seconds old at most, or a few hundred batches; `next`: no transaction has this id yet; `pruned`: up to this one batches
--- are gone; `held`: whether the batch $1 has the request $2. A position is made of batches alone and never of the horizon itself: after a crash PostgreSQL
--- may give a transaction id once more that has left nothing behind.
+-- are gone; `held`: whether the batch $1 has the request $2. A position is made of batches alone and never of the horizon
+-- itself: after a crash PostgreSQL may give a transaction id once more that has left nothing behind.
 WITH told AS (
     SELECT xid, written_at
     FROM batches

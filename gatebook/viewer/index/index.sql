@@ -1,4 +1,4 @@
--- Every statement that fills the search index, by name: gatebook.viewer.index.filling reads this file. $n are asyncpg's parameters.
+-- Every statement that fills the search index, by name: gatebook.viewer.index.filling reads this. $n are asyncpg's.
 
 -- name: lead
 -- Whether we are the one process that fills it, from now on until this connection ends.

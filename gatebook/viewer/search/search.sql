@@ -1,4 +1,4 @@
--- Statements that are put together for one filter: gatebook.viewer.walk fills in the {braces}. $n are asyncpg's parameters.
+-- Statements that are put together for one filter: gatebook.viewer.search.reading fills in the {braces}. $n are asyncpg's.
 -- {condition} is the filter; {order} is DESC or ASC, the way of the walk, {within} >= or <=, {end} $1 or $2 accordingly.
 
 -- name: reach
@@ -117,7 +117,9 @@ WITH state AS MATERIALIZED (
     ORDER BY {near}
     LIMIT $3::bigint
 )
-SELECT 'rest' AS kind, NULL::bytea AS low, uuid_send(down_to) AS high, NULL::bigint AS rows, NULL::bytea AS blocks, NULL::bytea AS slices
+SELECT
+    'rest' AS kind, NULL::bytea AS low, uuid_send(down_to) AS high, NULL::bigint AS rows, NULL::bytea AS blocks,
+    NULL::bytea AS slices
 FROM rest
 UNION ALL
 SELECT 'late', min(uuid_send(id)), max(uuid_send(id)), count(*), NULL, NULL
