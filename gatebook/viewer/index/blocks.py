@@ -4,7 +4,7 @@ Rule: a block says of a term "maybe" or "no". It says no only when none of its r
 block are known exactly, those of a block in a chunk by a Bloom filter (Burton H. Bloom, 1970).
 
 A chunk's filters lie crosswise: the bits at one position, of all its blocks, are 16 bytes side by side. So it is asked
-for a term by reading 16 bytes in four places, whatever the blocks hold.
+for a term by reading 16 bytes in six places, whatever the blocks hold.
 """
 
 import struct
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 BLOCKS = 128  # of a chunk
-HASHES = 4  # positions of a term
+HASHES = 6  # positions of a term
 _BYTES = BLOCKS // 8
-_POSITIONS_A_TERM = 32  # with four hashes, one block in 5,000 says "maybe" to a term that it does not have
+_POSITIONS_A_TERM = 32  # with six hashes, one block in 40,000 says "maybe" to a term that it does not have
 _MIX = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio (Knuth, volume 3, section 6.4)
 _ENTRY = struct.Struct(">16s16sI")
 
@@ -84,6 +84,8 @@ class Chunk:
             bits[(at + step) % positions * _BYTES + place] |= bit
             bits[(at + 2 * step) % positions * _BYTES + place] |= bit
             bits[(at + 3 * step) % positions * _BYTES + place] |= bit
+            bits[(at + 4 * step) % positions * _BYTES + place] |= bit
+            bits[(at + 5 * step) % positions * _BYTES + place] |= bit
 
 
 def walked(term: int) -> tuple[int, int]:
