@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from postgres import Cluster
 
 from gatebook.db.connect import connect
 from gatebook.filter import EVERYTHING, parse
-from gatebook.settings import Settings
+from gatebook.settings import Settings, read
 from gatebook.viewer.api.application import application
 from gatebook.viewer.database import Database, connected
 from gatebook.viewer.events import Hub, hub, listener, matcher, portion, position, ring, start
@@ -331,6 +332,18 @@ def test_one_whose_filter_comes_while_others_are_asked_is_served_from_then_on(
                 await second.until(id7(2))
 
     play(database, story)
+
+
+def test_of_many_listeners_some_are_told_at_a_time() -> None:
+    """All within a tenth of a second; who is alone is told at once."""
+    many = Hub(read({}))
+    with contextlib.ExitStack() as listening:
+        turns = []
+        for _ in range(500):
+            listening.enter_context(many.listening())
+            turns.append(many.turn_s())
+    assert turns[0] == 0 and max(turns) < 0.1
+    assert set(Counter(turns).values()) == {25}
 
 
 @pytest.mark.parametrize("filter", ["body:x", " OR ".join(f"path:/{number}" for number in range(20)) + " OR path:*"])

@@ -24,6 +24,8 @@ CATCHING_UP = 2  # at a time, and as many of those that take long: each takes on
 TICK_S = 0.05  # between two looks at the database
 LONGEST_TICK_S = 0.3
 _TICK_PER_LISTENER_S = 0.0006  # so that waking them takes at most a fifteenth of the time
+_AT_ONCE = 25  # listeners are told of news, and as many more a little later, so that captures get in between
+_TURNS, _APART_S = 20, 0.005
 _WAKE_EVERY_S = 2.5  # whatever happens, for the listeners' keep-alives
 _LINGER_S = 5.0  # after the last listener has left, who may come back
 _ANSWER_WITHIN_S = 5.0
@@ -93,6 +95,10 @@ class Hub:
             self.listeners -= 1
             if not self.listeners:
                 self._listened.clear()
+
+    def turn_s(self) -> float:
+        """How long after news the listener that came last is to look for it."""
+        return (self.listeners - 1) // _AT_ONCE % _TURNS * _APART_S
 
     def _tell(self) -> None:
         self._news.set()

@@ -50,6 +50,7 @@ class Listener:
         self._rows = ROWS
         self._is_slow = False  # its last portion was, to read
         self._knows_away = False
+        self._turn_s = hub.turn_s()
 
     async def run(self, first: bytes = b"") -> None:
         """Until the stream ends; `first` is said before anything else. Raises TooSlow."""
@@ -128,6 +129,7 @@ class Listener:
     async def _wait(self, follower: Follower | None = None) -> None:
         """Until anything may have changed."""
         await self._hub.news()
+        await asyncio.sleep(self._turn_s)
         if self._hub.is_away != self._knows_away:
             self._knows_away = self._hub.is_away
             await self._say(b": the database is away\n\n" if self._knows_away else b": the database is back\n\n")
