@@ -3,10 +3,14 @@
 import asyncio
 import contextlib
 import itertools
+import json
+import shutil
 import signal
+import subprocess
 import time
+import tracemalloc
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -123,7 +127,7 @@ def test_what_no_longer_lies_in_memory_comes_out_of_the_database(
 ) -> None:
     """Portions of three rows, a ring of a few of them: each position is resumed, while others are live."""
     monkeypatch.setattr(ring, "BYTES", 12_000)
-    monkeypatch.setattr(hub, "read", lambda fetch, after: portion.read(fetch, after, 3))
+    monkeypatch.setattr(hub, "ROWS", 3)
     monkeypatch.setattr(listener, "ROWS", 4)
 
     async def story(local: Local, webapp: Replica) -> None:
@@ -174,6 +178,63 @@ def test_one_who_does_not_take_its_bytes_is_let_go_and_holds_up_nobody(
                 await resumed.until(id7(1), id7(2))
 
     play(database, story)
+
+
+def test_what_was_missed_comes_without_waiting_for_news(database: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large it is, and however quiet it has become."""
+    monkeypatch.setattr(hub, "_WAKE_EVERY_S", 3600)
+    headers = json.dumps([[f"X-{number}", "v" * 1000] for number in range(60)])
+
+    async def story(local: Local, webapp: Replica) -> None:
+        begun, _ = await start.start(local.database.fetch, None)
+        for number in range(30):
+            await webapp.flush([id7(number)], headers=headers)
+        async with local.listening(last=str(begun)) as told:
+            await told.until(*map(id7, range(30)))
+
+    play(database, story)
+
+
+def test_those_who_catch_up_hold_a_portion_in_turn(database: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One who does not take its own is let go, and the next one is served."""
+    monkeypatch.setattr(listener, "_HOLDING", 1)
+    monkeypatch.setattr(listener, "TAKES_WITHIN_S", 2.0)
+
+    async def story(local: Local, webapp: Replica) -> None:
+        async def never(data: bytes) -> None:
+            if b"event:" in data:
+                await asyncio.Event().wait()
+
+        begun, _ = await start.start(local.database.fetch, None)
+        await webapp.flush([id7(1)])
+        async with local.listening(last=str(begun), take=never) as stuck:
+            await soon(lambda: local.hub.holding)
+            async with local.listening(last=str(begun)) as next:
+                await next.until(id7(1))
+                assert stuck.task.done() and not local.hub.holding
+
+    play(database, story)
+
+
+def test_the_ring_takes_as_much_memory_as_it_may_however_many_filters_it_has() -> None:
+    """Each takes everything, in another way."""
+    few_bytes = ring.BYTES // 4
+    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ring, "BYTES", few_bytes)
+        full = ring.Ring(position.Position("0" * 8, 0))
+        filters = [stack.enter_context(full.following(parse(f"-path:/{number}"))).filter for number in range(60)]
+        tracemalloc.start()
+        while full.first < 3:
+            events = [((full.next + 1, id7(number)), b"%d" % number * 200) for number in range(5)]
+            after = full.end
+            full.append(portion.Portion(after, position.Position(after.epoch, full.next + 1), events, False))
+            for filter in filters:
+                assert filter
+                full.take(full.next - 1, filter, 0b11111)
+                assert full[full.next - 1].behind(after, filter)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert few_bytes / 2 < held < few_bytes * 2
 
 
 def test_one_who_falls_out_of_the_ring_is_let_go_and_resumes(
@@ -253,6 +314,33 @@ def test_what_was_pruned_while_a_transaction_was_held_open_is_said(own_cluster: 
     play(own_cluster.new_database(), story)
 
 
+def test_an_older_state_of_the_database_that_is_put_back_ends_the_streams(own_cluster: Cluster) -> None:
+    """Nothing else tells it apart; whoever comes back with a position hears of a gap."""
+    data, old = own_cluster.folder / "data", own_cluster.folder / "old"
+
+    async def story(local: Local, webapp: Replica) -> None:
+        await asyncio.to_thread(own_cluster.stop)
+        await asyncio.to_thread(subprocess.run, ["cp", "-a", data, old], check=True)
+        await asyncio.to_thread(own_cluster.start)
+        async with local.listening() as told:
+            async with replica(local.settings) as webapp:
+                for number in range(50):
+                    await webapp.flush([id7(number)])
+            await told.until(*map(id7, range(50)))
+            await asyncio.to_thread(own_cluster.stop)
+            shutil.rmtree(data)
+            old.rename(data)
+            await asyncio.to_thread(own_cluster.start)
+            await soon(told.task.done)
+            assert told.bytes.endswith(b": interrupted: come back with the last position\n\n")
+        async with local.listening(last=told.positions[-1]) as back, replica(local.settings) as webapp:
+            assert b"event: gap" in back.bytes
+            await webapp.flush([id7(100)])
+            await back.until(id7(100))
+
+    play(own_cluster.new_database(), story)
+
+
 def test_it_refuses_more_listeners_than_it_can_serve(database: Settings) -> None:
     async def story(local: Local, webapp: Replica) -> None:
         local.hub.listeners = hub.MOST_LISTENERS
@@ -311,15 +399,15 @@ def all_suspended(name: str, cluster: Cluster) -> Iterator[None]:
 def test_one_whose_filter_comes_while_others_are_asked_is_served_from_then_on(
     database: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = matcher.Matcher._take
+    real = matcher.Asking._take
     asking = asyncio.Event()
 
-    async def slowly(self: matcher.Matcher, *asked: Any) -> None:
+    async def slowly(self: matcher.Asking, *asked: Any) -> None:
         asking.set()
         await asyncio.sleep(0.3)
         await real(self, *asked)
 
-    monkeypatch.setattr(matcher.Matcher, "_take", slowly)
+    monkeypatch.setattr(matcher.Asking, "_take", slowly)
 
     async def story(local: Local, webapp: Replica) -> None:
         async with local.listening("method:GET") as first:
@@ -361,6 +449,33 @@ def test_heavy_filters_hold_up_no_others(database: Settings, monkeypatch: pytest
             assert local.hub.ring
             slow = {filter.is_heavy: filter.too_slow for filter in local.hub.ring.filters.values()}
             assert slow == {False: False, True: True}
+
+    play(database, story)
+
+
+def test_a_comparison_that_cannot_be_cancelled_is_not_asked_again(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is silent until it has ended: all others wait for that once, and not for ever."""
+    real = matcher.Asking._take
+    asked = []
+
+    async def taken(self: matcher.Asking, filters: Sequence[ring.Filter]) -> None:
+        if any(filter.is_heavy for filter in filters):
+            asked.append(filters)
+            raise TimeoutError
+        await real(self, filters)
+
+    monkeypatch.setattr(matcher.Asking, "_take", taken)
+
+    async def story(local: Local, webapp: Replica) -> None:
+        async with local.listening("body:x") as heavy, local.listening("method:GET") as light:
+            await soon(lambda: local.hub.ring)
+            for number in range(3):
+                await webapp.flush([id7(number)], body=b"x")
+            for each in (light, heavy):
+                await each.until(*map(id7, range(3)))
+        assert len(asked) == 1
 
     play(database, story)
 

@@ -14,7 +14,7 @@ import asyncpg
 from gatebook.db.connect import AWAY, login
 from gatebook.settings import Settings
 from gatebook.viewer.events.matcher import STATEMENT_TIMEOUT_S, Matcher
-from gatebook.viewer.events.portion import QUERIES, Fetch, read
+from gatebook.viewer.events.portion import QUERIES, ROWS, Fetch, read
 from gatebook.viewer.events.position import Position
 from gatebook.viewer.events.ring import Ring
 
@@ -56,7 +56,9 @@ class Hub:
         self.listeners = 0
         self.catching_up = asyncio.Semaphore(CATCHING_UP)
         self.catching_up_slowly = asyncio.Semaphore(CATCHING_UP)
+        self.holding = 0  # listeners that hold a portion of their own
         self._settings = settings
+        self._rows = ROWS  # of the next portion; fewer each time that the database took too long
         self._waiting: set[str] = set()  # which of its works does, for the database
         self._listened = asyncio.Event()  # by anyone
         self._news = asyncio.Event()
@@ -128,8 +130,9 @@ class Hub:
             self.ring = None  # what comes until the next one listens need not be read
         await self._listened.wait()
         async with self._connected(_READING, _ANSWER_WITHIN_S) as fetch:
-            [now] = await fetch(QUERIES["now"], None, None)
-            if self.ring is None or self.ring.end.epoch != now["epoch"]:
+            last = self.ring and self.ring.last
+            [now] = await fetch(QUERIES["now"], *(last or (None, None)))
+            if not self.ring or not _goes_on(self.ring, now):
                 self.ring = Ring(Position(now["epoch"], now["recent"]))
             self._go_on(_READING)
             self._tell()
@@ -139,7 +142,12 @@ class Hub:
 
     async def _read_portion(self, ring: Ring, fetch: Fetch) -> bool:
         """Whether there may be more already."""
-        portion = await read(fetch, ring.end)
+        try:
+            portion = await read(fetch, ring.end, self._rows)
+        except (TimeoutError, asyncpg.QueryCanceledError):
+            self._rows = max(self._rows // 4, 1)
+            raise
+        self._rows = min(self._rows * 2, ROWS)
         if portion.gap:  # a transaction was held open for a day: each listener is to find out for itself
             self.ring = Ring(portion.until)
             self._tell()
@@ -198,3 +206,8 @@ class Hub:
             yield fetch
         finally:
             connection.terminate()
+
+
+def _goes_on(ring: Ring, now: asyncpg.Record) -> bool:
+    """Whether this database still is the one that `ring` was read from, and not an older state of it, put back."""
+    return ring.end.epoch == now["epoch"] and ring.end.xid < now["next"] and (now["held"] or not ring.last)

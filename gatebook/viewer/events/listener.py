@@ -23,7 +23,8 @@ TAKES_WITHIN_S = 10.0
 _LOOK_UP_EVERY_S = 1.0  # from what takes long
 _RETRY_WAIT_S = 0.5
 _QUICK_S = 0.5  # to read a portion
-_PORTION_BYTES = 256 * 1024  # that is held for a client alone while it takes it
+_PORTION_BYTES = 256 * 1024  # that is held for a client alone while it takes it,
+_HOLDING = 100  # for so many clients at a time
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -67,18 +68,30 @@ class Listener:
     async def _catch_up(self, follower: Follower) -> int:
         """The portion of the ring with which it goes on, once all before that was sent."""
         while (number := follower.begins(self._position)) is None:
-            portion = await self._patiently(self._read())
-            if portion.gap:
-                detail = "some of what came next was pruned: it can be told for a day"
-                await self._say(gap(self._position, self._position, detail))
-            for block in blocks(sent for _, sent in portion.events):
-                await self._say(block)
-            self._position = portion.until
-            if portion.more:
+            while self._hub.holding >= _HOLDING:
+                await asyncio.sleep(_RETRY_WAIT_S)
+                await self._keep_alive()
+            self._hub.holding += 1
+            try:
+                more = await self._portion()
+            finally:
+                self._hub.holding -= 1
+            if more:
                 self._check(follower)
             else:
                 await self._wait(follower)
         return number
+
+    async def _portion(self) -> bool:
+        """Send the next one; whether there may be more already."""
+        portion = await self._patiently(self._read())
+        if portion.gap:
+            detail = "some of what came next was pruned: it can be told for a day"
+            await self._say(gap(self._position, self._position, detail))
+        for block in blocks(sent for _, sent in portion.events):
+            await self._say(block)
+        self._position = portion.until
+        return portion.more
 
     async def _live(self, follower: Follower, number: int) -> None:
         """From that portion on, until its filter turns out to be too slow for the ring."""

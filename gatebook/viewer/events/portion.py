@@ -57,7 +57,9 @@ async def read(
         return Portion(after, Position(after.epoch, batches[-1]["xid"]) if batches else after, [], more, gap)
     last_of = {xid: id for xid, id in keys}
     keys = keys[:rows]
+    wanted = len(keys)
     found = await _rows(fetch, keys, expression, most_bytes)
+    more = more or len(keys) < wanted
     xid, id = keys[-1]
     until = Position(after.epoch, xid, "" if last_of[xid] == id else id)
     events = [(key, encoded(after.epoch, key, found[key[1]])) for key in keys if key[1] in found]

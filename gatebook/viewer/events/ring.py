@@ -7,18 +7,19 @@ never wait for those with one.
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from gatebook.filter import EVERYTHING, Expression, is_heavy
 from gatebook.viewer.events.portion import Portion, blocks
-from gatebook.viewer.events.position import Position
+from gatebook.viewer.events.position import Key, Position
 
-BYTES = 8 * 1024 * 1024  # of events; what is sent of them is made of copies, so twice that in memory
+BYTES = 8 * 1024 * 1024  # of events and of what filters take; with the blocks that are sent, twice that in memory
 _PORTION_BYTES = 1000  # what one takes in any case
+_TAKEN_BYTES = 200  # and to note what a filter takes of it
 
 
 class Filter:
-    """What one filter takes, for all listeners that have it: the numbers of events by portion."""
+    """One filter, for all listeners that have it."""
 
     def __init__(self, expression: Expression, first: int) -> None:
         self.expression = expression
@@ -29,31 +30,35 @@ class Filter:
 
 
 class Entry:
-    """A portion of the ring, and the blocks of it that are sent."""
+    """A portion of the ring, and what filters take of it; `bytes` of memory in all."""
 
     def __init__(self, portion: Portion) -> None:
         self.portion = portion
         self.bytes = _PORTION_BYTES + sum(len(sent) for _, sent in portion.events)
-        self._blocks: dict[Filter | None, list[bytes]] = {}
-        self._taken: dict[Filter, Sequence[int]] = {}
+        self._blocks: list[bytes] = []
+        self._taken: dict[Filter, int] = {}
 
-    def take(self, filter: Filter, events: Sequence[int]) -> None:
-        """`filter` takes these of the portion's events."""
+    def take(self, filter: Filter, events: int) -> int:
+        """`filter` takes those of the portion's events whose bits are set; returns the bytes in which that is noted."""
+        if not events:
+            return 0
         self._taken[filter] = events
+        return _TAKEN_BYTES
 
     def behind(self, position: Position, filter: Filter | None) -> list[bytes]:
-        """What a listener at `position` is to be sent, in blocks; joined once for all of them."""
+        """What a listener at `position` is to be sent, in blocks; joined once for all that take everything."""
         portion = self.portion
-        if position.key > portion.after.key:
-            taken = self._events(filter)
-            return list(blocks(sent for key, sent in taken if key > position.key))
-        if filter not in self._blocks:
-            self._blocks[filter] = list(blocks(sent for _, sent in self._events(filter)))
-        return self._blocks[filter]
+        if filter is None and position.key <= portion.after.key:
+            self._blocks = self._blocks or list(blocks(sent for _, sent in portion.events))
+            return self._blocks
+        return list(blocks(sent for key, sent in self._events(filter) if key > position.key))
 
-    def _events(self, filter: Filter | None) -> list[tuple[tuple[int, str], bytes]]:
+    def _events(self, filter: Filter | None) -> list[tuple[Key, bytes]]:
         events = self.portion.events
-        return list(events) if filter is None else [events[number] for number in self._taken[filter]]
+        if filter is None:
+            return list(events)
+        taken = self._taken.get(filter, 0)
+        return [event for number, event in enumerate(events) if taken >> number & 1]
 
 
 class Ring:
@@ -79,6 +84,19 @@ class Ring:
         while self._bytes > BYTES and len(self._entries) > 1:
             self._bytes -= self._entries.popleft().bytes
             self.first += 1
+
+    def take(self, number: int, filter: Filter, events: int) -> None:
+        """`filter` takes the events of a portion whose bits are set. The portion may have gone meanwhile."""
+        if number >= self.first:
+            entry = self[number]
+            bytes = entry.take(filter, events)
+            entry.bytes += bytes
+            self._bytes += bytes
+
+    @property
+    def last(self) -> Key | None:
+        """Of the last event that is there."""
+        return next((entry.portion.events[-1][0] for entry in reversed(self._entries) if entry.portion.events), None)
 
     def __getitem__(self, number: int) -> Entry:
         return self._entries[number - self.first]
