@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -85,6 +86,42 @@ def test_pages_of_what_is_found_go_on_by_the_cursor(viewer: Viewer) -> None:
     first = viewer.get(LIST, filter="method:GET", limit=2).json()
     assert [request["target"] for request in first["requests"]] == ["/8", "/6"] and first["complete"]
     assert found(viewer, "method:GET", limit=2, cursor=first["next"]) == [4, 2]
+    assert found(viewer, "method:GET", cursor=first["requests"][-1]["id"]) == [4, 2, 0]
+
+
+def test_durations_count_back_from_the_first_page_on_all_of_them(viewer: Viewer) -> None:
+    """What `since:2s` means moves on while the pages are read: the oldest is older than that by then."""
+    now_ms = time.time_ns() // 10**6
+    for number in range(3):
+        viewer.record(uuid7(now_ms - 1000 + number, 0), target=f"/{number}")
+    first = viewer.get(LIST, filter="since:2s", limit=1).json()
+    counted = viewer.get(COUNTS, filter="since:2s", cursor=first["next"])
+    deadline = time.monotonic() + 10
+    while found(viewer, "since:2s"):
+        assert time.monotonic() < deadline
+    assert [request["target"] for request in first["requests"]] == ["/2"]
+    assert found(viewer, "since:2s", cursor=first["next"]) == [1, 0]
+    assert viewer.get(COUNTS, filter="since:2s", cursor=first["next"]).json() == counted.json()
+    assert counted.json()["groups"][0]["count"] == 2
+
+
+def test_the_moment_of_a_cursor_is_that_of_the_one_after_it(viewer: Viewer) -> None:
+    moment = NOON + 8 * MINUTE
+    answer = viewer.get(LIST, filter="since:5m", limit=2, cursor=f"{uuid7(moment, 8)}@{moment}").json()
+    assert [request["target"] for request in answer["requests"]] == ["/7", "/6"]
+    assert answer["next"] == f"{uuid7(NOON + 6 * MINUTE, 6)}@{moment}"
+    assert found(viewer, "since:5m", cursor=answer["next"]) == [5, 4, 3]
+    assert found(viewer, "until:5m", cursor=f"{uuid7(moment, 8)}@{moment}") == [2, 1, 0]
+
+
+@pytest.mark.parametrize("path", [LIST, COUNTS])
+@pytest.mark.parametrize(
+    "wrong", ["", "x", "{id}@", "@1", "{id}@-1", "{id}@1.5", "{id}@" + "9" * 15, "{id}@1\n", "{id} "]
+)
+def test_a_cursor_that_is_none_is_refused(viewer: Viewer, path: str, wrong: str) -> None:
+    answer = viewer.get(path, cursor=wrong.format(id=uuid7(NOON, 0)))
+    assert is_problem(answer, 400) and "`next`" in answer.json()["hint"]
+    assert viewer.get(path, filter="since:1h", cursor=f"{uuid7(NOON, 0)}@{'9' * 14}").status_code == 200
 
 
 def test_what_is_wrong_with_a_filter_is_said_with_its_place(viewer: Viewer) -> None:

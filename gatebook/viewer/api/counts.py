@@ -10,7 +10,7 @@ from starlette.responses import Response
 from gatebook.filter import parse
 from gatebook.identity import rfc3339
 from gatebook.viewer.api import problem, schema
-from gatebook.viewer.api.parameters import Cursor, Db, Filter
+from gatebook.viewer.api.parameters import Begin, Cursor, Db, Filter
 from gatebook.viewer.api.told import Told, by_lines
 from gatebook.viewer.search.counting import Count, Group
 
@@ -50,14 +50,17 @@ async def counts(
     `curl 'http://localhost:8080/_/api/counts?filter=since:1h&by=replica&step=1m'`
     """
     step_s = int(step[:-1]) * _SECONDS[step[-1]] if step else None
-    return Told(request, _Counting(Count(database, parse(filter), by, step_s, cursor)), "counts")
+    begin = Begin.at(cursor)
+    count = Count(database, parse(filter, begin.now), by, step_s, begin.beyond)
+    return Told(request, _Counting(count, begin), "counts")
 
 
 class _Counting:
     """Counts."""
 
-    def __init__(self, count: Count) -> None:
+    def __init__(self, count: Count, begin: Begin) -> None:
         self._count = count
+        self._begin = begin
 
     @property
     def so_far(self) -> dict[str, Any]:
@@ -68,7 +71,7 @@ class _Counting:
         return {
             "groups": [_group(group) for group in found.groups],
             "others": found.others,
-            "next": found.next and str(found.next),
+            "next": self._begin.next(found.next),
             "complete": found.complete,
             "reached": None if found.reached_ms is None else rfc3339(found.reached_ms),
         }

@@ -22,7 +22,12 @@ _RECORDED = {
     "truncated": False,
     "status": 200,
 }
-_PAGE = {"requests": [_RECORDED], "next": _ID, "complete": True, "reached": "2026-11-23T12:00:00.123Z"}
+_PAGE = {
+    "requests": [_RECORDED],
+    "next": f"{_OLDER}@1795435200123",
+    "complete": True,
+    "reached": "2026-11-23T12:00:00.123Z",
+}
 _COUNTS = {
     "groups": [{"start": "2026-11-23T12:00:00.000Z", "value": "webapp-2", "count": 7, "bytes": 140}],
     "others": 0,

@@ -4,7 +4,9 @@ Rule: what is asked for is answered wholly or refused. A parameter that is not k
 values, nor bytes that are no text, since a filter that was not applied looks just like an answer.
 """
 
-from typing import Annotated
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, NamedTuple
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
@@ -31,7 +33,42 @@ Filter = Annotated[
         openapi_examples={"none": {"value": ""}} | {field.name: {"value": field.example} for field in FIELDS},
     ),
 ]
-Cursor = Annotated[UUID | None, Query(description="`next` of the answer before; none: begin at the newest")]
+CURSOR = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(@[0-9]{1,14})?$"  # 14 digits end in the year 5138
+Cursor = Annotated[
+    str | None,
+    Query(
+        pattern=CURSOR,
+        description="`next` of the answer before, as it is; none: begin at the newest. The id of a request, alone, "
+        "begins there, and durations in the filter count back from now.",
+        examples=["019aaf6e-3c5f-7d2a-8b1e-0242ac120002@1795435200123"],
+    ),
+]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Begin(NamedTuple):
+    """Where an answer begins, and the moment that its filter's durations count back from.
+
+    All answers to one question have the same moment, the first one's, or what lies at the low end of `since:1h` would
+    be missed by those that come later. So `next` carries it: UUID@MILLISECONDS.
+    """
+
+    beyond: UUID | None  # None: at the newest
+    now_ms: int  # Unix milliseconds
+
+    @classmethod
+    def at(cls, cursor: str | None) -> "Begin":
+        """As the parameter says; the moment is now unless it names one."""
+        id, _, ms = (cursor or "").partition("@")
+        return cls(UUID(id) if id else None, int(ms) if ms else time.time_ns() // 10**6)
+
+    @property
+    def now(self) -> datetime:
+        return _EPOCH + timedelta(milliseconds=self.now_ms)
+
+    def next(self, beyond: UUID | None) -> str | None:
+        """The cursor that goes on beyond this id."""
+        return f"{beyond}@{self.now_ms}" if beyond else None
 
 
 async def only_known(request: Request) -> None:

@@ -104,7 +104,7 @@ def _of_parameter(wrong: Mapping[str, Any]) -> Problem:
 
 _HINTS = {
     "id": "an id is a UUID, such as 019aaf6e-3c5f-7d2a-8b1e-0242ac120002; /_/api/requests lists them",
-    "cursor": "pass on `next` of the answer before, or leave cursor out to begin at the newest",
+    "cursor": "pass on `next` of the answer before as it is, or leave cursor out to begin at the newest",
     "limit": "ask for 1 to 500",
     "step": "a duration such as 1s, 10s, 1m, 5m, 1h or 1d",
 }

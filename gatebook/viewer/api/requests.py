@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatebook.filter import parse
+from gatebook.filter import Expression, parse
 from gatebook.identity import rfc3339
 from gatebook.viewer.api import body, problem, schema
 from gatebook.viewer.api.answer import json_answer
-from gatebook.viewer.api.parameters import Cursor, Db, Filter
+from gatebook.viewer.api.parameters import Begin, Cursor, Db, Filter
 from gatebook.viewer.api.problem import Problem
 from gatebook.viewer.api.told import Told, by_lines
 from gatebook.viewer.database import Database
@@ -38,7 +38,8 @@ async def list_requests(
     ] = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Recorded requests, newest first. What arrives meanwhile does not move the pages after the first.
+    """Recorded requests, newest first. What arrives meanwhile does not move the pages after the first, nor does time:
+    durations such as `since:1h` count back from the first page on all of them.
 
     A filter that has to look at very many requests (at their bodies, say) is given some seconds. What was found until
     then is answered with `complete: false`: there may be more, in older requests than `reached`, and `next` goes on
@@ -46,14 +47,17 @@ async def list_requests(
 
     `curl 'http://localhost:8080/_/api/requests?filter=method:POST+since:1h&limit=10'`
     """
-    return Told(request, _Paging(Search(database, parse(filter), limit, cursor)), "page")
+    begin = Begin.at(cursor)
+    search = Search(database, parse(filter, begin.now), limit, begin.beyond)
+    return Told(request, _Paging(search, begin), "page")
 
 
 class _Paging:
     """Finds a page."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, begin: Begin) -> None:
         self._search = search
+        self._begin = begin
 
     @property
     def so_far(self) -> dict[str, Any]:
@@ -63,7 +67,7 @@ class _Paging:
         found = await self._search.run()
         return {
             "requests": [item(row) for row in found.rows],
-            "next": found.next and str(found.next),
+            "next": self._begin.next(found.next),
             "complete": found.complete,
             "reached": None if found.reached_ms is None else rfc3339(found.reached_ms),
         }
@@ -102,14 +106,15 @@ async def neighbours(database: Db, id: UUID, filter: Filter = "") -> Response:
     """
     if await database.row("body_kept", id) is None:
         raise _not_recorded(id)
-    newer, newer_complete = await _next(database, filter, id, newest_first=False)
-    older, older_complete = await _next(database, filter, id, newest_first=True)
+    expression = parse(filter)
+    newer, newer_complete = await _next(database, expression, id, newest_first=False)
+    older, older_complete = await _next(database, expression, id, newest_first=True)
     return json_answer({"newer": newer, "older": older, "complete": newer_complete and older_complete})
 
 
-async def _next(database: Database, filter: str, id: UUID, newest_first: bool) -> tuple[str | None, bool]:
+async def _next(database: Database, expression: Expression, id: UUID, newest_first: bool) -> tuple[str | None, bool]:
     """The nearest in this direction, and whether that is certain."""
-    found = await Search(database, parse(filter), 1, id, newest_first, NEIGHBOUR_DEADLINE_S).run()
+    found = await Search(database, expression, 1, id, newest_first, NEIGHBOUR_DEADLINE_S).run()
     return (str(found.rows[0]["id"]), True) if found.rows else (None, found.complete)
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from gatebook.viewer.api.parameters import CURSOR
 from gatebook.viewer.row import Recorded, Wire
 
 
@@ -23,7 +24,7 @@ class Page(BaseModel):
     """Recorded requests, newest first."""
 
     requests: list[Recorded]
-    next: UUID | None = Field(description="the cursor of the page after this one; null at the end")
+    next: str | None = Field(pattern=CURSOR, description="the cursor of the page after this one; null at the end")
     complete: bool = Field(
         description="false: there was no time to look further than `reached`, and `next` goes on from there"
     )
@@ -52,7 +53,9 @@ class Counts(BaseModel):
 
     groups: list[Group] = Field(description="by start, then by count")
     others: int = Field(description="requests with other values than the most frequent ones")
-    next: UUID | None = Field(description="the cursor that counts the rest; null when everything is counted")
+    next: str | None = Field(
+        pattern=CURSOR, description="the cursor that counts the rest; null when everything is counted"
+    )
     complete: bool = Field(description="false: there is more to count, see `next`")
     reached: datetime | None = Field(description="everything down to this time is counted; null at the end")
 
