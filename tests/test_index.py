@@ -96,7 +96,7 @@ def test_when_too_many_requests_wait_it_is_noted_where_and_they_are_covered_late
     monkeypatch.setattr(filling, "BEHIND", 2000)
 
     async def story(place: Place) -> None:
-        rough = "SELECT count(*) FROM search_blocks WHERE terms = '{}'"
+        rough = "SELECT count(*) FROM search_blocks WHERE terms IS NULL"
         await place.fill()
         for number in range(5):
             await place.record(*some_records(1000 + number))
@@ -108,6 +108,40 @@ def test_when_too_many_requests_wait_it_is_noted_where_and_they_are_covered_late
         await place.fill()
         assert await place.owner.fetchval(rough) == 0
         assert await place.pages("path:/rare", 500) == await place.plain("path:/rare")
+
+    play(database, story)
+
+
+def test_many_commits_of_few_requests_are_noted_too(eager, database, monkeypatch):
+    """Beyond some thousands of commits a search would not look at all of them, and read everything instead."""
+    monkeypatch.setattr(filling, "COMMITS", 30)
+
+    async def story(place: Place) -> None:
+        await place.fill()
+        for record in some_records(40):
+            await place.record(record)
+        assert await place.filling.step()
+        assert await place.owner.fetchval("SELECT sum(rows) FROM search_blocks WHERE terms IS NULL") == 30
+        await place.fill()
+        assert await covered(place)
+        assert await place.pages("path:/rare", 500) == await place.plain("path:/rare")
+
+    play(database, story)
+
+
+def test_blocks_are_laid_together_though_commits_wait(eager, database):
+    """Else a load that lasts would make more and more of them, which each search reads."""
+
+    async def story(place: Place) -> None:
+        await place.fill()
+        await place.owner.execute(
+            "INSERT INTO search_blocks (low, high, rows, terms)"
+            " SELECT id, id, 1, '{1}' FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, 200)) AS ids"
+        )
+        await place.record(*some_records(1100))
+        assert await place.filling.step()
+        assert await place.owner.fetchval("SELECT count(*) FROM search_chunks") == 1
+        assert not await covered(place)
 
     play(database, story)
 
@@ -242,6 +276,24 @@ def test_trouble_that_lasts_is_said_once(eager, database, caplog):
     assert said(caplog) == [
         'the search index is not filled: UndefinedTableError: relation "search_state" does not exist'
     ]
+
+
+def test_a_step_that_does_not_end_is_said(eager, database, monkeypatch, caplog):
+    monkeypatch.setattr(index, "_STEP_WITHIN_S", 0.3)
+
+    async def story(place: Place) -> None:
+        async with filled(place):
+            await until(lambda: covered(place))
+            async with place.owner.transaction():
+                await place.owner.execute("LOCK TABLE search_state IN ACCESS EXCLUSIVE MODE")
+                async with asyncio.timeout(60):
+                    while not said(caplog):
+                        await asyncio.sleep(0.02)
+            await place.record(*some_records(1100))
+            await until(lambda: covered(place))
+
+    play(database, story)
+    assert said(caplog) == ["the search index is not filled: TooLong: a step took longer than 0.3 s"]
 
 
 def test_blocks_of_days_that_were_dropped_are_forgotten(eager, database):

@@ -69,10 +69,11 @@ INSERT INTO batches_pruned VALUES (epoch(), '0');
 -- all of its own, or in what search_state says is still to be done. Filled behind the captures, by commits, so that
 -- none is left out.
 CREATE TABLE search_blocks (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     low uuid NOT NULL,             -- the ids of its requests lie from here
     high uuid NOT NULL,            -- to here, both included
     rows integer NOT NULL,
-    terms integer[] NOT NULL       -- none at all: nobody has looked yet, anything may be in it
+    terms integer[]                -- null: nobody has looked yet, anything may be in it
 );
 ALTER TABLE search_blocks ALTER COLUMN terms SET STORAGE EXTERNAL;
 
@@ -96,6 +97,15 @@ CREATE TABLE search_state (
     next xid8 NOT NULL,            -- of all batches below this one, the requests are in blocks,
     down_to uuid NOT NULL          -- and of all requests that were there when the filling began, those from this id on
 );
+
+-- What of it counts: nothing once batches were pruned that were in no block.
+CREATE VIEW search_reach AS
+SELECT next, down_to
+FROM search_state
+WHERE
+    search_state.epoch = epoch() AND NOT EXISTS (
+        SELECT FROM batches_pruned WHERE batches_pruned.epoch = search_state.epoch AND last >= next
+    );
 
 -- The body as JSON; null where it is none that PostgreSQL takes.
 CREATE FUNCTION body_json(body bytea) RETURNS jsonb
@@ -189,7 +199,7 @@ $$;
 REVOKE EXECUTE ON FUNCTION make_day(date), keep_house(), epoch() FROM PUBLIC;
 GRANT SELECT ON migrations, requests, batches TO gatebook_capture, gatebook_viewer, gatebook_index;
 GRANT SELECT ON days TO gatebook_viewer;
-GRANT SELECT ON batches_pruned, search_blocks, search_chunks, search_state TO gatebook_viewer, gatebook_index;
+GRANT SELECT ON batches_pruned, search_blocks, search_chunks, search_state, search_reach TO gatebook_viewer, gatebook_index;
 GRANT INSERT ON requests, batches TO gatebook_capture;
 GRANT INSERT, DELETE, TRUNCATE ON search_blocks, search_chunks TO gatebook_index;
 GRANT INSERT, UPDATE, DELETE ON search_state TO gatebook_index;

@@ -3,6 +3,9 @@
 Rule: a block says of a term "maybe" or "no". It says no only when none of its requests has that term; the terms of a
 block are known exactly, those of a block in a chunk by a Bloom filter (Burton H. Bloom, 1970).
 
+Rule: what is stored stays readable. Whoever changes how bits lie, as whoever changes terms, empties search_state by a
+migration.
+
 A chunk's filters lie crosswise: the bits at one position, of all its blocks, are 16 bytes side by side. So it is asked
 for a term by reading 16 bytes in six places, whatever the blocks hold.
 """

@@ -22,7 +22,7 @@ from gatebook.viewer.index.blocks import BLOCKS, ROWS, Block, Chunk, Cutter
 
 SQL = named(resources.files("gatebook.viewer.index").joinpath("index.sql").read_text())
 
-COMMITS = 1024  # looked at in a step
+COMMITS = 4096  # looked at in a step
 BEHIND = 16_384  # rows of these commits
 _WAITED = timedelta(hours=1)  # after which few requests make a block as well; commits are kept for a day
 _LARGE_BYTES = 32_768  # a thousand requests are read at once, but for the large ones
@@ -65,8 +65,8 @@ class Filling:
             return True
         state = State(row["next"], row["down_to"])
         return (
-            await self._forward(state, row["settled"])
-            or await self._lay_together()
+            await self._lay_together()
+            or await self._forward(state, row["settled"])
             or await self._refine()
             or await self._backward(state)
         )
@@ -102,8 +102,7 @@ class Filling:
         return True
 
     def _behind(self, commits: list[asyncpg.Record]) -> bool:
-        waiting: int = sum(commit["rows"] for commit in commits)
-        return waiting > BEHIND
+        return len(commits) == COMMITS or sum(commit["rows"] for commit in commits) > BEHIND
 
     async def _cover_roughly(self, old: State, new: State) -> None:
         """So many wait that searches would have to read too much to learn where these are: only that is noted now."""
@@ -133,8 +132,8 @@ class Filling:
                 await self._add(block)
             if len(rows) == ROWS and rows[-1]["id"] > low:
                 left = max(rough["rows"] - ROWS, 1)
-                await self._connection.execute(SQL["add_block"], low, UUID(int=rows[-1]["id"].int - 1), left, [])
-            await self._drop([rough["ctid"]])
+                await self._connection.execute(SQL["add_block"], low, UUID(int=rows[-1]["id"].int - 1), left, None)
+            await self._drop([rough["number"]])
         return True
 
     async def _backward(self, state: State) -> bool:
@@ -189,8 +188,8 @@ class Filling:
         if not await self._connection.fetchval(SQL["advance"], old.next, old.down_to, new.next, new.down_to):
             raise Lost("it was begun anew meanwhile")
 
-    async def _drop(self, ctids: list[tuple[int, int]]) -> None:
-        if len(await self._connection.fetch(SQL["drop_blocks"], ctids)) != len(ctids):
+    async def _drop(self, numbers: list[int]) -> None:
+        if len(await self._connection.fetch(SQL["drop_blocks"], numbers)) != len(numbers):
             raise Lost("it was begun anew meanwhile")
 
     async def _add(self, block: Block) -> None:
@@ -201,18 +200,19 @@ class Filling:
         blocks = await self._connection.fetch(SQL["blocks"], BLOCKS)
         if len(blocks) < BLOCKS:
             return False
-        chunk = Chunk([block["size"] for block in blocks])
+        numbers = [block["number"] for block in blocks]
+        chunk = Chunk([row["size"] for row in await self._connection.fetch(SQL["sizes"], numbers)])
         for block in blocks:
-            chunk.add(block["low"], block["high"], block["rows"], await self._terms(block["ctid"]))
+            chunk.add(block["low"], block["high"], block["rows"], await self._terms(block["number"]))
             await self._breathe()
         low, high = min(block["low"] for block in blocks), max(block["high"] for block in blocks)
         async with self._connection.transaction():
             await self._connection.execute(SQL["add_chunk"], low, high, chunk.blocks, chunk.positions, chunk.bits)
-            await self._drop([block["ctid"] for block in blocks])
+            await self._drop(numbers)
         return True
 
-    async def _terms(self, ctid: tuple[int, int]) -> list[int]:
-        found: list[int] = await self._connection.fetchval(SQL["terms_of"], ctid)
+    async def _terms(self, number: int) -> list[int]:
+        found: list[int] = await self._connection.fetchval(SQL["terms_of"], number)
         return found
 
     async def _breathe(self) -> None:

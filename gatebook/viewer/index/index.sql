@@ -10,15 +10,7 @@ SELECT pg_try_advisory_lock(hashtext('gatebook.index'));
 SELECT
     state.next, state.down_to, pg_snapshot_xmin(pg_current_snapshot()) AS settled,
     pg_snapshot_xmax(pg_current_snapshot()) AS transactions
-FROM (SELECT) AS always LEFT JOIN (
-    SELECT next, down_to
-    FROM search_state
-    WHERE
-        search_state.epoch = epoch() AND NOT EXISTS (
-            SELECT FROM batches_pruned
-            WHERE batches_pruned.epoch = search_state.epoch AND batches_pruned.last >= search_state.next
-        )
-) AS state ON true;
+FROM (SELECT) AS always LEFT JOIN search_reach AS state ON true;
 
 -- name: disown
 -- The first step of a new beginning: from its commit on the blocks do not count.
@@ -50,14 +42,14 @@ SELECT DISTINCT id FROM batches, unnest(ids) AS id WHERE xid >= $1::xid8 AND xid
 -- Blocks without terms for what the commits from $1 up to below $2 wrote: anything may be in them. One for each minute or so,
 -- that is, for each beginning of four bytes.
 INSERT INTO search_blocks (low, high, rows, terms)
-SELECT encode(min(uuid_send(id)), 'hex')::uuid, encode(max(uuid_send(id)), 'hex')::uuid, count(*), '{}'
+SELECT encode(min(uuid_send(id)), 'hex')::uuid, encode(max(uuid_send(id)), 'hex')::uuid, count(*), NULL
 FROM batches, unnest(ids) AS id
 WHERE xid >= $1::xid8 AND xid < $2::xid8
 GROUP BY substr(uuid_send(id), 1, 4);
 
 -- name: rough
 -- The newest of these.
-SELECT ctid, low, high, rows FROM search_blocks WHERE terms = '{}' ORDER BY high DESC LIMIT 1;
+SELECT number, low, high, rows FROM search_blocks WHERE terms IS NULL ORDER BY high DESC LIMIT 1;
 
 -- name: rows
 -- What terms are made of. A request of more than $4 bytes is `large`, and then read alone.
@@ -98,24 +90,26 @@ INSERT INTO search_blocks (low, high, rows, terms) VALUES ($1, $2, $3, $4);
 -- From the state $1, $2 to $3, $4; nothing when another process has changed it, or when batches were pruned that may not have
 -- been read any more.
 UPDATE search_state SET next = $3, down_to = $4
-WHERE
-    epoch = epoch() AND next = $1 AND down_to = $2
-    AND NOT EXISTS (SELECT FROM batches_pruned WHERE batches_pruned.epoch = search_state.epoch AND last >= $1)
+WHERE next = $1 AND down_to = $2 AND EXISTS (SELECT FROM search_reach)
 RETURNING true;
 
 -- name: blocks
--- The $1 oldest blocks with terms; their ctid is good until we delete them, since nobody else changes them.
-SELECT ctid, low, high, rows, cardinality(terms) AS size
+-- The $1 oldest blocks with terms.
+SELECT number, low, high, rows
 FROM search_blocks
-WHERE terms <> '{}'
+WHERE terms IS NOT NULL
 ORDER BY low, high
 LIMIT $1::bigint;
 
+-- name: sizes
+-- How many terms they have.
+SELECT cardinality(terms) AS size FROM search_blocks WHERE number = ANY ($1::bigint[]);
+
 -- name: terms_of
-SELECT terms FROM search_blocks WHERE ctid = $1;
+SELECT terms FROM search_blocks WHERE number = $1;
 
 -- name: drop_blocks
-DELETE FROM search_blocks WHERE ctid = ANY ($1::tid[]) RETURNING true;
+DELETE FROM search_blocks WHERE number = ANY ($1::bigint[]) RETURNING true;
 
 -- name: add_chunk
 INSERT INTO search_chunks (low, high, blocks, positions, bits) VALUES ($1, $2, $3, $4, $5);

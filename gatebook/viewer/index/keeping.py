@@ -32,6 +32,10 @@ CONNECTION = {
 _log = logging.getLogger("gatebook.viewer")
 
 
+class TooLong(Exception):
+    """A step does not end."""
+
+
 async def keep_filling(settings: Settings) -> None:
     """Fill the index until cancelled."""
     told = ""
@@ -64,11 +68,14 @@ async def _fill(connection: Connection) -> None:
     forget_at = 0.0
     while True:
         began = loop.time()
-        async with asyncio.timeout(_STEP_WITHIN_S):
-            worked = await filling.step()
-            if began >= forget_at:
-                forget_at = began + _FORGET_EVERY_S
-                await filling.forget()
+        try:
+            async with asyncio.timeout(_STEP_WITHIN_S):
+                worked = await filling.step()
+                if began >= forget_at:
+                    forget_at = began + _FORGET_EVERY_S
+                    await filling.forget()
+        except TimeoutError:
+            raise TooLong(f"a step took longer than {_STEP_WITHIN_S:g} s") from None
         busy_s = loop.time() - began if worked else 0.0
         await asyncio.sleep(pause_s(busy_s, filling.transactions_a_second))
 

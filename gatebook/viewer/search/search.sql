@@ -99,13 +99,7 @@ SELECT NULL::uuid AS reached, {groups};
 -- id) are put together, and all below `down_to`. No row of kind 'rest': the blocks do not count, or more than $4 commits are
 -- to be covered.
 WITH state AS MATERIALIZED (
-    SELECT next, down_to
-    FROM search_state
-    WHERE
-        search_state.epoch = epoch() AND NOT EXISTS (
-            SELECT FROM batches_pruned
-            WHERE batches_pruned.epoch = search_state.epoch AND batches_pruned.last >= search_state.next
-        )
+    SELECT next, down_to FROM search_reach
 ), late AS MATERIALIZED (
     SELECT ids FROM batches WHERE xid >= (SELECT next FROM state) ORDER BY xid LIMIT $4::bigint + 1
 ), rest AS MATERIALIZED (
@@ -129,7 +123,7 @@ GROUP BY substr(uuid_send(id), 1, 4)
 UNION ALL
 SELECT 'block', uuid_send(low), uuid_send(high), rows, NULL, NULL
 FROM search_blocks
-WHERE high >= $1 AND low < $2 AND EXISTS (SELECT FROM rest) AND (terms = '{{}}' OR {condition})
+WHERE high >= $1 AND low < $2 AND EXISTS (SELECT FROM rest) AND (terms IS NULL OR {condition})
 UNION ALL
 SELECT 'chunk', uuid_send(low), uuid_send(high), NULL, blocks, (
     SELECT string_agg(substr(bits, ((at + n * step) % positions)::integer * 16 + 1, 16), ''::bytea ORDER BY number, n)
