@@ -13,7 +13,6 @@ from gate import Gate
 from lines import id_of, line
 from postgres import Cluster
 
-from gatebook.viewer import database
 from gatebook.viewer.api import application as api
 from gatebook.viewer.api import schema, told
 from gatebook.viewer.audit import Audit, audit, recorded
@@ -162,7 +161,7 @@ def cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks the database what is absent loses the connection."""
     monkeypatch.setattr(recorded, "_PATIENCE_S", (0.01,))
     cut = "SELECT pg_terminate_backend(pg_backend_pid()), $1::uuid[], $2::uuid, $3::uuid"
-    monkeypatch.setitem(database.QUERIES, "absent_ids", cut)
+    monkeypatch.setitem(recorded.SQL, "absent_ids", cut)
 
 
 @pytest.mark.parametrize("headers", [{}, BY_LINES])

@@ -1,7 +1,9 @@
 """Counts over time and by a column: exact, added up in as many answers as it takes."""
 
+import random
+
 import pytest
-from searched import FILTERS, Place, play, some_records
+from searched import FILTERS, NOW_MS, Place, play, some_record, some_records
 
 from gatebook.filter import Parameters, condition, parse
 from gatebook.filter.sql import PATH
@@ -20,6 +22,7 @@ def small(monkeypatch):
     monkeypatch.setattr(blocks, "ROWS", 4)
     monkeypatch.setattr(counting, "_FIRST_ROWS", 3)
     monkeypatch.setattr(walk, "_MOST_ROWS", 16)
+    monkeypatch.setattr(counting, "_ROWS_OF_STEPS", 16)
 
 
 async def plain(place: Place, filter: str, by: str | None, step_s: int | None) -> dict:
@@ -140,5 +143,24 @@ def test_a_value_that_is_frequent_in_sum_alone_is_counted_in_every_part(small, d
             answers.append(await count.run())
         assert len(answers) > 3
         assert added(answers)[None, "/steady"][0] == 40
+
+    play(database, story)
+
+
+def test_an_answer_has_some_thousand_groups_however_many_there_are(database, monkeypatch):
+    """Each request of another second; the next answer goes on."""
+    monkeypatch.setattr(counting, "_GROUPS", 500)
+    monkeypatch.setattr(counting, "_FIRST_ROWS", 100)
+    monkeypatch.setattr(counting, "_ROWS_OF_STEPS", 200)
+
+    async def story(place: Place) -> None:
+        chance = random.Random(1)
+        await place.record(*(some_record(chance, NOW_MS - number * 1000) for number in range(3000)))
+        answers, cursor = [], None
+        while not answers or cursor:
+            answers.append(await Count(place.database, parse(""), None, 1, cursor).run())
+            cursor = answers[-1].next
+        assert max(len(answer.groups) for answer in answers) < 700
+        assert added(answers) == await plain(place, "", None, 1)
 
     play(database, story)

@@ -30,7 +30,7 @@ from searched import (
 
 from gatebook.filter import parse
 from gatebook.viewer import database as database_module
-from gatebook.viewer.database import Database, Unavailable
+from gatebook.viewer.database import QUERIES, Database, Unavailable
 from gatebook.viewer.index import blocks, filling
 from gatebook.viewer.search import Search, candidates, search, walk
 
@@ -344,7 +344,7 @@ def test_no_more_than_four_searches_hold_connections(cluster, database):
         with cluster.locked("requests", database.postgres_db):
             looking = [asyncio.create_task(Search(place.database, parse("body:x"), 5).run()) for _ in range(12)]
             await until(lambda: waiting(place), database_module.WALKS)
-            assert await place.database.rows("days")
+            assert await place.database.fetch(QUERIES["days"])
             assert await waiting(place) == database_module.WALKS
         for each in looking:
             assert (await each).complete

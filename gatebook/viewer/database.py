@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
-from importlib import resources
 from typing import Any
 
 import asyncpg
@@ -29,7 +28,8 @@ _DAYS_LAST_S = 60.0
 # Beside AWAY, being refused by a server that runs.
 _UNAVAILABLE = (*AWAY, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
-QUERIES = named(resources.files("gatebook.viewer").joinpath("queries.sql").read_text())
+QUERIES = named("gatebook.viewer", "queries.sql")
+QUERIES["one_request"] = QUERIES["one_request"].format(columns=QUERIES["columns"])
 _log = logging.getLogger("gatebook.viewer")
 
 
@@ -55,18 +55,13 @@ class Database:
         self._days: tuple[date, date]
         self._days_until = 0.0
 
-    async def rows(self, query: str, *values: object) -> list[asyncpg.Record]:
-        """All rows of a statement of queries.sql; raises Unavailable."""
-        async with self._connection(DEADLINE_S) as connection:
-            return list(await connection.fetch(QUERIES[query], *values))
-
     async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
-        """All rows of a statement that was put together; raises Unavailable."""
+        """All rows of a statement; raises Unavailable."""
         async with self._connection(DEADLINE_S) as connection:
             return list(await connection.fetch(statement, *values))
 
     async def row(self, query: str, *values: object, within_s: float = DEADLINE_S) -> asyncpg.Record | None:
-        """Its first row, or None; raises Unavailable, after `within_s` at the latest."""
+        """The first row of a statement of queries.sql, or None; raises Unavailable, after `within_s` at the latest."""
         async with self._connection(within_s) as connection:
             found: asyncpg.Record | None = await connection.fetchrow(QUERIES[query], *values)
             return found
@@ -74,7 +69,7 @@ class Database:
     async def days(self) -> tuple[date, date]:
         """The first and the last day that has a partition, as they were not long ago; raises Unavailable."""
         if time.monotonic() > self._days_until:
-            [row] = await self.rows("days")
+            [row] = await self.fetch(QUERIES["days"])
             today = datetime.now(UTC).date()
             self._days = row["first"] or today, row["last"] or today
             self._days_until = time.monotonic() + _DAYS_LAST_S

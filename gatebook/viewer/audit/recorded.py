@@ -11,8 +11,11 @@ from uuid import UUID
 
 import asyncpg
 
+from gatebook.db.queries import named
 from gatebook.identity import unix_ms
 from gatebook.viewer.database import Database, Unavailable
+
+SQL = named("gatebook.viewer.audit", "audit.sql")
 
 _ROWS_A_QUESTION = 100_000
 _IDS_A_QUESTION = 4096
@@ -61,10 +64,10 @@ class Recorded:
     async def _ask(self, query: str, *values: object) -> list[asyncpg.Record]:
         for wait_s in _PATIENCE_S:
             try:
-                return await self._database.rows(query, *values)
+                return await self._database.fetch(SQL[query], *values)
             except Unavailable:
                 await asyncio.sleep(wait_s)
-        return await self._database.rows(query, *values)
+        return await self._database.fetch(SQL[query], *values)
 
 
 def day(id: str) -> date:

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 import asyncpg
 import orjson
@@ -13,7 +12,7 @@ from gatebook.viewer.database import QUERIES as VIEWER_QUERIES
 from gatebook.viewer.events.position import Key, Position
 from gatebook.viewer.row import item
 
-QUERIES = named(resources.files("gatebook.viewer.events").joinpath("events.sql").read_text())
+QUERIES = named("gatebook.viewer.events", "events.sql")
 Fetch = Callable[..., Awaitable[list[asyncpg.Record]]]  # (statement, *values)
 
 ROWS = 512  # of a portion at most, and

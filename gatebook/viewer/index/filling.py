@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import resources
 from uuid import UUID
 
 import asyncpg
@@ -20,7 +19,8 @@ from gatebook.db.queries import named
 from gatebook.filter import terms
 from gatebook.viewer.index.blocks import BLOCKS, ROWS, Block, Chunk, Cutter
 
-SQL = named(resources.files("gatebook.viewer.index").joinpath("index.sql").read_text())
+SQL = named("gatebook.viewer.index", "index.sql")
+SQL |= {name: SQL[name].format(parts=SQL["parts"]) for name in ("rows", "rows_below")}
 
 COMMITS = 4096  # looked at in a step
 BEHIND = 16_384  # rows of these commits

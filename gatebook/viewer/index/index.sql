@@ -51,12 +51,15 @@ GROUP BY substr(uuid_send(id), 1, 4);
 -- The newest of these.
 SELECT number, low, high, rows FROM search_blocks WHERE terms IS NULL ORDER BY high DESC LIMIT 1;
 
+-- name: parts
+-- Not a statement but a part of the next two: what terms are made of. A request that is `large` is read alone.
+id, large, CASE WHEN NOT large THEN method END AS method, CASE WHEN NOT large THEN target END AS target,
+CASE WHEN NOT large THEN headers END AS headers, host(peer) AS peer, host(client) AS client, replica, scheme, status,
+truncated, body_size
+
 -- name: rows
--- What terms are made of. A request of more than $4 bytes is `large`, and then read alone.
-SELECT
-    id, large, CASE WHEN NOT large THEN method END AS method, CASE WHEN NOT large THEN target END AS target,
-    CASE WHEN NOT large THEN headers END AS headers, host(peer) AS peer, host(client) AS client, replica, scheme, status,
-    truncated, body_size
+-- The requests of ids from $1 to $2 that are among $3; those of more than $4 bytes are `large`.
+SELECT {parts}
 FROM (
     SELECT *, octet_length(method) + octet_length(target) + octet_length(headers::text) > $4::bigint AS large
     FROM requests
@@ -66,10 +69,7 @@ ORDER BY id;
 
 -- name: rows_below
 -- The same of the last $3 requests from $1 up to below $2, newest first.
-SELECT
-    id, large, CASE WHEN NOT large THEN method END AS method, CASE WHEN NOT large THEN target END AS target,
-    CASE WHEN NOT large THEN headers END AS headers, host(peer) AS peer, host(client) AS client, replica, scheme, status,
-    truncated, body_size
+SELECT {parts}
 FROM (
     SELECT *, octet_length(method) + octet_length(target) + octet_length(headers::text) > $4::bigint AS large
     FROM requests

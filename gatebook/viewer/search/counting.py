@@ -30,6 +30,7 @@ BY = tuple(_COLUMNS)
 _FIRST_ROWS = 4096  # of the first window
 _VALUES = 1000  # of a window
 _GROUPS = 10_000  # that are held; then a count goes no further
+_ROWS_OF_STEPS = 2**14  # of a window, since each may be a group
 
 Value = str | int | None
 
@@ -76,7 +77,8 @@ class Count:
             start = "date_bin($5::interval, received_at, 'epoch')"
         value = _COLUMNS[by] if by else "NULL::text"
         reading = Reading("count", expression, True, given, start=start, value=value)
-        self._walk = Walk(database, expression, reading, _FIRST_ROWS, cursor, True, deadline_s)
+        most_rows = _ROWS_OF_STEPS if step_s else None
+        self._walk = Walk(database, expression, reading, _FIRST_ROWS, cursor, True, deadline_s, most_rows)
         self._groups: dict[tuple[int | None, Value], tuple[int, int]] = {}
         self._others = 0
 

@@ -1,13 +1,12 @@
 """How a walk reads a window for one filter: two statements of search.sql, filled in. Pure."""
 
 from collections.abc import Sequence
-from importlib import resources
 from uuid import UUID
 
 from gatebook.db.queries import named
 from gatebook.filter import Expression, Parameters, condition
 
-SEARCH = named(resources.files("gatebook.viewer.search").joinpath("search.sql").read_text())
+SEARCH = named("gatebook.viewer.search", "search.sql")
 
 _PARTS = ("reach", "stretch", "short_range", "weighed", "ranked", "groups")
 

@@ -41,10 +41,12 @@ class Walk:
         cursor: UUID | None,
         newest_first: bool,
         deadline_s: float,
+        most_rows: int | None = None,
     ) -> None:
         self._database = database
         self._reading = reading
         self._rows = rows  # of the next window, at most
+        self._most_rows = most_rows or _MOST_ROWS  # of any
         self._newest_first = newest_first
         self._deadline = time.monotonic() + deadline_s
         low, high = (bound.int for bound in span(expression))
@@ -137,7 +139,7 @@ class Walk:
         took_s = time.monotonic() - began
         if full or took_s > _AIM_S:
             faster = min(_FASTER, _AIM_S / max(took_s, 1e-3))
-            self._rows = max(1, min(_MOST_ROWS, int(self._rows * faster)))
+            self._rows = max(1, min(self._most_rows, int(self._rows * faster)))
         self._patience_s = _PATIENCE_S
         return rows
 
