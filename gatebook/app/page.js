@@ -4,7 +4,7 @@
 // An element's id is a global name: own, others, lanes, say, live, copy, curl.
 const mine = own.rows[1]
 const local = date => new Date(date - date.getTimezoneOffset() * 6e4).toISOString().slice(0, -1).split("T")
-let source, paused
+let source, paused, coming = []
 
 function shown(wire) {
     let head = wire.slice(0, 120), cut = head != wire
@@ -24,28 +24,28 @@ function localise(row) {
     time.textContent = day == local(new Date)[0] ? clock : day + " " + clock
 }
 
-function made(request) {
+function made(one) {
     const row = mine.cloneNode(true), cells = row.cells
-    row.querySelector("a").href = "/_/api/requests/" + request.id
+    row.querySelector("a").href = "/_/api/requests/" + one.id
     localise(row);
-    ["method", "target", "client", "replica"].forEach((key, place) => cells[place + 1].textContent = shown(request[key]))
-    cells[4].className = hue(request.replica)
-    cells[5].textContent = request.body_size?.toLocaleString("en") ?? "?"
+    ["method", "target", "client", "replica"].forEach((key, n) => cells[n + 1].textContent = shown(one[key]))
+    cells[4].className = hue(one.replica)
+    cells[5].textContent = one.body_size?.toLocaleString("en") ?? "?"
     row.className = "new"
     return row
 }
 
-// Rows that stay are not touched, so that a selection in them stays too.
-function add(request) {
-    if (request.id == mine.id || others.rows[request.id]) return
-    others.insertBefore(made(request), [...others.rows].find(row => row.id && row.id < request.id))
-    others.rows[25]?.remove()
-    const replicas = [mine, ...others.rows].sort((a, b) => a.id < b.id ? 1 : -1)
+// Takes requests as the API has them. Rows that stay are not touched, so that a selection in them stays too.
+function add(some) {
+    for (const one of some) if (one.id != mine.id && !others.rows[one.id]) {
+        others.insertBefore(made(one), [...others.rows].find(row => row.id && row.id < one.id))
+        others.rows[25]?.remove()
+    }
+    const taken = [mine, ...others.rows].sort((a, b) => a.id < b.id ? 1 : -1)
         .slice(0, -1).map(row => row.cells[4].textContent)
-    const names = [...new Set(replicas)].sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
-    lanes.replaceChildren(...names.map(name => {
+    lanes.replaceChildren(...[...new Set(taken)].sort((a, b) => a.length - b.length || (a < b ? -1 : 1)).map(name => {
         const lane = lanes.children[0].cloneNode(true), [label, { firstChild: path }, count] = lane.children
-        const cells = replicas.flatMap((one, place) => one == name ? [`M${24 - place} 0h.8`] : [])
+        const cells = taken.flatMap((one, n) => one == name ? [`M${24 - n} 0h.8`] : [])
         lane.className = hue(name)
         label.textContent = name
         path.setAttribute("d", cells.join(""))
@@ -67,10 +67,13 @@ function connect() {
         return tell("Paused")
     }
     source = new EventSource("/_/api/events")
-    source.addEventListener("request", ({ data }) => add(JSON.parse(data)))
+    source.addEventListener("request", ({ data }) => {
+        // once a frame, however many come
+        if (coming.push(JSON.parse(data)) == 1) requestAnimationFrame(() => add(coming.splice(0)))
+    })
     source.onopen = async () => {
         try {
-            (await (await fetch("/_/api/requests?limit=25")).json()).requests.forEach(add)
+            add((await (await fetch("/_/api/requests?limit=25")).json()).requests)
             if (source.readyState == 1) tell("Live")
         } catch {
             source.onerror()
