@@ -76,6 +76,8 @@ def _number(number: int, operator: str, value: Any) -> bool:
 def _text(asked: Asked, row: Row) -> bool:
     field, exactly = asked.field, asked.operator == "="
     parts = [part if part is STAR else part.encode("utf-8", "surrogatepass") for part in asked.value]
+    if field == "body" and all(part is STAR for part in parts):
+        return bool(row.body)
     if field == "body":
         return row.body is not None and _like(row.body, parts, whole=exactly)
     if any(part and b"\0" in part for part in parts):  # only a body holds one

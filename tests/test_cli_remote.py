@@ -5,12 +5,14 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Mapping, Sequence
 
 import pytest
-from fake_viewer import OPEN, FakeViewer, answer, chunk, event, ndjson, page, position, problem, request, stream
+from fake_viewer import OPEN, FakeViewer, Step, answer, chunk, event, ndjson, page, position, problem, request, stream
 from reading import PATIENCE_S, objects, on_terminal, run, running
 
 EVENTS, REQUESTS = "/_/api/events", "/_/api/requests"
+Answers = Mapping[str, Sequence[Sequence[Step]]]
 
 
 def test_a_stream_that_breaks_in_the_middle_of_a_line_goes_on_after_the_last_whole_event() -> None:
@@ -194,6 +196,57 @@ def test_wait_ends_in_time_however_often_the_viewer_says_that_it_is_there() -> N
 
 
 @pytest.mark.parametrize(
+    ("answers", "more"),
+    [
+        ({EVENTS: [[problem(503, detail="the database is away", hint="h")]]}, []),
+        ({EVENTS: [[stream(position("p0"))], [b""]]}, []),
+        ({EVENTS: [[stream(position("p0")), OPEN]], REQUESTS: [[OPEN]]}, ["--since", "1m"]),
+        ({EVENTS: [[stream(position("p0"), event("p1", "request", request(1))), OPEN]],
+          f"{REQUESTS}/{request(1)['id']}": [[problem(404, detail="no such request", hint="h")]]}, []),
+        ({EVENTS: [[problem(400, detail="what a filter", hint="h")]]}, []),
+    ],
+    ids=["it was never there", "it went away", "it looks back too long", "it came and went", "no filter"],
+)  # fmt: skip
+def test_wait_ends_with_2_when_nobody_can_say_whether_it_came(answers: Answers, more: list[str]) -> None:
+    with FakeViewer(answers) as viewer:
+        done = run("wait", "a", *more, "--timeout", "700ms", "--url", viewer.url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.split(":")[0] for line in done.stderr.splitlines()][-2:] == ["Error", "Try"]
+
+
+def test_wait_is_interrupted_with_130() -> None:
+    with (
+        FakeViewer({EVENTS: [[stream(position("p0")), OPEN]]}) as viewer,
+        running("wait", "a", "--url", viewer.url) as waiting,
+    ):
+        assert waiting.stderr and "waiting for a" in waiting.stderr.readline()
+        waiting.send_signal(signal.SIGINT)
+        assert (waiting.wait(PATIENCE_S), waiting.stderr.read()) == (130, "")
+
+
+def test_wait_says_that_it_did_not_look_into_a_gap() -> None:
+    gap = event("p5", "gap", {"detail": "the database was restored", "since": None})
+    answers = {EVENTS: [[stream(position("p0"), gap), OPEN]]}
+    with FakeViewer(answers) as viewer, running("wait", "a", "--url", viewer.url) as waiting:
+        assert waiting.stderr and "waiting for a" in waiting.stderr.readline()
+        said = waiting.stderr.readline()
+    assert said == "there is a gap, and what came in it is not looked at: the database was restored\n"
+
+
+@pytest.mark.parametrize(("more", "asked"), [([], None), (["--since", "1m"], "since:1m")])
+def test_wait_for_anything_waits_for_the_next_request(more: list[str], asked: str | None) -> None:
+    answers = {
+        EVENTS: [[stream(position("p0"), event("p1", "request", request(1))), OPEN]],
+        REQUESTS: [[page()]],
+        f"{REQUESTS}/{request(1)['id']}": [[_json(request(1, body="", body_encoding="utf-8"))]],
+    }
+    with FakeViewer(answers) as viewer:
+        done = run("wait", "", *more, "--json", "--url", viewer.url)
+        assert [asked.query.get("filter") for asked in viewer.asked_at(REQUESTS)] == [asked] * len(more[:1])
+    assert (done.returncode, done.stderr) == (0, "waiting for any request, 30 s at most\n")
+
+
+@pytest.mark.parametrize(
     ("step", "words"),
     [
         (problem(503, title="the viewer does not answer", detail="requests are recorded; try again"), "try again"),
@@ -226,7 +279,8 @@ def test_where_nobody_listens_from_the_beginning_is_no_restart(command: list[str
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     done = run(*command, "--url", url)
-    assert done.returncode == 1 and "refused" in done.stderr and "gatebook ps" in done.stderr
+    assert done.returncode == (2 if command[0] == "wait" else 1)
+    assert "refused" in done.stderr and "gatebook ps" in done.stderr
 
 
 def test_an_address_may_have_a_path() -> None:

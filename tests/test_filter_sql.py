@@ -1,9 +1,14 @@
 """What a filter matches, on a real PostgreSQL: always what a naive evaluator in Python says."""
 
+import contextlib
+import time
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
+import asyncpg
+import pytest
 from filter_asked import expressions
 from filter_rows import Row, batch
 from filter_table import Table, table
@@ -11,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from naive_filter import NOW, matches, written
 
-from gatebook.filter import EVERYTHING, Expression, Parameters, condition, parse, span
+from gatebook.filter import EVERYTHING, Expression, Parameters, condition, parse, span, text
 from gatebook.filter.span import HIGHEST, LOWEST
 from gatebook.settings import Settings
 
@@ -19,6 +24,15 @@ BATCHES = 8
 AT_ONCE = 8  # expressions in a statement
 
 
+@pytest.fixture(params=["short", "long"])
+def sought(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sought counts as long, and is sought part by part, or as what it is."""
+    if request.param == "long":
+        monkeypatch.setattr(text, "LONGEST_LIKE", 0)
+        monkeypatch.setattr(text, "LONGEST_POSITION", 0)
+
+
+@pytest.mark.usefixtures("sought")
 def test_a_filter_matches_what_it_says(database: Settings) -> None:
     """Random filters made of what random rows hold, several in a statement, as live events ask."""
     selective: Counter[bool] = Counter()
@@ -68,8 +82,12 @@ NASTY = [
     ('-json."\0":*', {"body": b'{"a": 1}'}),
     ("-json.a:\ud800", {"body": rb'{"a": "\ud800"}'}),
     ("-target:\0*", {}),
-    ("body:*", {"body": b""}),
-    ("-body:*", {"body": None}),
+    ('body:"" body="" -body:* -body:**', {"body": b""}),
+    ("body:*", {"body": b"\0"}),
+    ('-body:* -body:""', {"body": None}),
+    ("path:*b/c*c -path:/a/b*b/c -path:*bb*b*c -path:/a/b/c*c", {"target": "/a/b/b/c/c"}),
+    ("body:é*é -body:é*é*é -body:é*b*é", {"body": "béxéb".encode()}),
+    ("json.a:x*é*x -json.a:x*x*x -json.a:*éx*x", {"body": '{"a": "xéx"}'.encode()}),
     ("-body=x", {"body": None}),
     ("-size>=0", {"body_size": None}),
     ("size=0", {"body_size": 0}),
@@ -88,6 +106,7 @@ NASTY = [
 ]
 
 
+@pytest.mark.usefixtures("sought")
 def test_what_is_not_there_matches_nothing_and_what_is_nasty_is_found(database: Settings) -> None:
     rows = batch(0, len(NASTY))
     changed = [replace(row, **difference) for row, (_, difference) in zip(rows, NASTY, strict=True)]
@@ -96,6 +115,39 @@ def test_what_is_not_there_matches_nothing_and_what_is_nasty_is_found(database: 
         for (filter, _), row in zip(NASTY, changed, strict=True):
             [found] = _found(stored, [row], [parse(filter)])
             assert found == {row.id}, (filter, row)
+
+
+A, LATE = "a" * 4000, [f"{'a' * 25}{number}" for number in range(10, 99)]
+WORST = [
+    (f"body:{A}b", {}),
+    (f"body:{A}b*x", {}),
+    (f"body:{'a*' * 1000}b*{A[:1900]}b*x", {}),
+    (f"{A}*b*a", {}),
+    (f"{A}b*a", {}),
+    (" OR ".join(f"body:{part}" for part in LATE), {}),
+    (" OR ".join(f"body:{part}*x" for part in LATE), {}),
+    (f"json.a:*{A}b*x", {"body": b'{"a": "%s"}' % (b"a" * (10 * 2**20 - 9))}),
+    (" OR ".join(f"json.a:*{part}*" for part in LATE), {"body": b'{"a": "%s"}' % (b"a" * (10 * 2**20 - 9))}),
+    (f"target:b{A}", {"target": "a" * 2**20}),
+    (f"path:*{A}b*x", {"target": "a" * 2**20}),
+    (" OR ".join(f"target:{part}*x" for part in LATE), {"target": "a" * 2**20}),
+    (f"header.x:b{A}", {"headers": [("X", "a" * 2**20)]}),
+    (f"header.x:*{A}b*x", {"headers": [("X", "a" * 2**20)]}),
+    ("header.x:b" + "\1" * 4000, {"headers": [("X", "\1" * 2**20)]}),  # six times as long in JSON
+]
+
+
+@pytest.mark.parametrize(("filter", "difference"), WORST, ids=[filter[:20] for filter, _ in WORST])
+def test_no_filter_is_beyond_stopping(database: Settings, filter: str, difference: dict[str, Any]) -> None:
+    """The worst that can be asked of the largest there is ends soon after it is told to; most need half a second."""
+    with table(database) as rows:
+        row = replace(batch(0, 1)[0], **{"target": "/", "headers": [], "body": b"a" * 10 * 2**20, **difference})
+        rows.write([row])
+        rows.value("SELECT set_config('statement_timeout', '100ms', false)")
+        began = time.monotonic()
+        with contextlib.suppress(asyncpg.QueryCanceledError):
+            assert _found(rows, [row], [parse(filter)]) == [set()]
+        assert time.monotonic() - began < 2.5
 
 
 def test_everything_is_true_and_conditions_stand_beside_anything(database: Settings) -> None:

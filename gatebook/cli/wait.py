@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from gatebook.cli.reading import remote, shown
 from gatebook.cli.reading.filter_words import FilterCommand, filter_argument
 from gatebook.errors import UserError
 
+_NOBODY_CAN_SAY = 2  # as for a wrong option
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_S = 366 * 86400
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
@@ -46,10 +48,11 @@ def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 def wait(
     filter: str, timeout: float, since: str | None, as_json: bool, utc: bool, url: str | None, data: str | None
 ) -> None:  # fmt: skip
-    """Wait for a request that FILTER finds, and print it.
+    """Wait for a request that FILTER finds, and print it; '' finds every one.
 
-    Exit code 0: it came; 1: it did not within --timeout. What comes once "waiting" is said on stderr is not missed;
-    what came before is not looked at, unless --since says so.
+    Exit code 0: it came; 1: it did not within --timeout; 2: nobody can say (the filter is wrong, nobody answers); 130:
+    Ctrl-C. What comes once "waiting" is said on stderr is not missed; what came before is not looked at, unless --since
+    says so. A gap is said there, too: what came in it was not looked at.
 
     \b
     gatebook wait path:/hooks/paid --timeout 30s
@@ -58,37 +61,73 @@ def wait(
     """
     try:
         with remote.gatebook(url, data) as gatebook:
-            with ending.within(timeout):
-                words = f"waiting for {shown.text(filter)}, {timeout:g} s at most"
-                request = _whole(gatebook, _first(gatebook, filter, since, words)["id"])
+            request = _Waiting(gatebook, filter, since).first(timeout)
             if as_json:
                 click.echo(json.dumps(request, indent=2))
             else:
                 from gatebook.cli.reading import printed
 
                 printed.echo(gatebook, request, utc)
-    except ending.TimeIsUp:
-        what = f"nothing that {shown.text(filter)} finds came within {timeout:g} s"
-        raise UserError(what, "gatebook tail shows what came; --since 1m looks back, too") from None
+    except _NotInTime:
+        raise
+    except UserError as error:
+        click.echo(error, err=True)
+        sys.exit(_NOBODY_CAN_SAY)
 
 
-def _first(gatebook: remote.Gatebook, filter: str, since: str | None, words: str) -> dict[str, Any]:
-    """Listens before it looks back, so that nothing falls between; says `words` from when on nothing can be missed."""
-    from gatebook.cli.reading import following, history
-
-    coming = following.Following(gatebook, filter, lambda words: click.echo(words, err=True))
-    coming.begin()
-    click.echo(words, err=True)
-    if since:
-        for found in history.newest(gatebook, f"({filter}) since:{since}", 1, patiently=True):
-            return found
-    return next(iter(coming.requests()))
+class _NotInTime(UserError):
+    """Nothing came."""
 
 
-def _whole(gatebook: remote.Gatebook, id: str) -> dict[str, Any]:
-    """The request with its body, though the viewer may be restarting just now."""
-    while True:
+class _Waiting:
+    """Waits for what a filter finds."""
+
+    def __init__(self, gatebook: remote.Gatebook, filter: str, since: str | None) -> None:
+        from gatebook.cli.reading import following
+
+        self._gatebook = gatebook
+        self._filter = filter.strip()
+        self._since = since
+        self._looked_back = not since
+        self._coming = following.Following(
+            gatebook, filter, _say, "there is a gap, and what came in it is not looked at"
+        )
+
+    def first(self, timeout: float) -> dict[str, Any]:
+        """The first one, whole. Raises _NotInTime, and UserError for all else."""
+        asked = shown.text(self._filter)
         try:
-            return gatebook.get(f"/requests/{id}")
-        except remote.Away:
-            time.sleep(remote.AGAIN_S)
+            with ending.within(timeout):
+                return self._whole(self._found(f"waiting for {asked or 'any request'}, {timeout:g} s at most")["id"])
+        except ending.TimeIsUp:
+            came = f"that {asked} finds came" if asked else "came"
+            if self._coming.is_live and self._looked_back:
+                hint = "gatebook tail shows what came; --since 1m looks back, too"
+                raise _NotInTime(f"nothing {came} within {timeout:g} s", hint) from None
+            hint = "gatebook ps says what runs here; a longer --timeout leaves it more time"
+            raise UserError(f"no answer within {timeout:g} s whether anything {came}", hint) from None
+
+    def _found(self, words: str) -> dict[str, Any]:
+        """Listens before it looks back, so that nothing falls between; says `words` when nothing can be missed now."""
+        from gatebook.cli.reading import history
+
+        self._coming.begin()
+        _say(words)
+        if self._since:
+            given = f"({self._filter}) " if self._filter else ""
+            for found in history.newest(self._gatebook, f"{given}since:{self._since}", 1, patiently=True):
+                return found
+            self._looked_back = True
+        return next(iter(self._coming.requests()))
+
+    def _whole(self, id: str) -> dict[str, Any]:
+        """The request with its body, though the viewer may be restarting just now."""
+        while True:
+            try:
+                return self._gatebook.get(f"/requests/{id}")
+            except remote.Away:
+                time.sleep(remote.AGAIN_S)
+
+
+def _say(words: str) -> None:
+    click.echo(words, err=True)

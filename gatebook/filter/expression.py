@@ -1,6 +1,6 @@
 """What a filter says, as a tree of frozen values. Pure.
 
-Rule: it holds text as users wrote it, in Unicode; whoever compares it with the wire encodes it (`sql.wire`).
+Rule: it holds text as users wrote it, in Unicode; whoever compares it with the wire encodes it (`text.wire`).
 """
 
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ class Not:
 Expression = And | Or | Not | Term
 
 EVERYTHING = And(())
-_MANY = 10  # conditions: hundreds in one statement take PostgreSQL long to plan
+_MANY = 4  # conditions: hundreds in one statement take PostgreSQL long to plan
 
 
 def every_term(expression: Expression) -> Iterator[Term]:

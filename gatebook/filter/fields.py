@@ -62,7 +62,14 @@ FIELDS = (
         "a text, number, true or false in a JSON body; 0, 1, 2 count in an array, quotes keep a dot in a key",
         "json.repository.full_name:octo/*",
     ),
-    Field("body", "part", TEXT, 'a text such as "hello"', "what the kept body contains", 'body:"hello world"'),
+    Field(
+        "body",
+        "part",
+        TEXT,
+        'a text such as "hello"',
+        "what the kept body contains; body:* asks whether there is any",
+        'body:"hello world"',
+    ),
     Field("client", "network", TEXT, "an address or a network such as 10.0.0.0/8", "who sent it", "client:10.0.0.0/8"),
     Field(
         "peer",

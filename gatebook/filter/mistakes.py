@@ -10,7 +10,8 @@ from gatebook.filter.fields import BY_WORD, FIELDS
 
 _A_TERM = 'a term such as method:POST, a word, or "text in quotes"'
 _IN_QUOTES = "what holds one of : = < > is searched for in quotes"
-_UNFINISHED = re.compile(r"([a-z]+)(?:\.[^ \t\r\n]*)?[:=<>][ \t\r\n]*$")
+_BETWEEN = re.compile(r"[ \t\r\n()]")  # terms
+_OPERATOR = " \t\r\n:=<>"
 
 
 def syntax(text: str, error: UnexpectedInput) -> FilterError:
@@ -58,7 +59,7 @@ def _inside(text: str, position: int, possible: set[str]) -> tuple[str, str]:
 
 
 def _value_after(text: str) -> str:
-    """What the field that `text` ends with takes."""
-    match = _UNFINISHED.search(text)
-    field = BY_WORD.get(match[1]) if match else None
+    """What the field that `text` ends with takes. Anybody may ask this of the event loop, so it takes linear time."""
+    name = _BETWEEN.split(text.rstrip(_OPERATOR))[-1].lstrip("-")
+    field = BY_WORD.get(name.partition(".")[0])
     return field.expected if field else "a value"

@@ -128,7 +128,9 @@ def _body(exactly: bool, parts: list[bytes], parameters: Parameters) -> str:
     if exactly:
         return f"coalesce(body = {parameters.add(parts[0], 'bytea')}, false)"
     found = contains_bytes(parts, parameters)
-    return "body IS NOT NULL" if found == ANYTHING else f"coalesce({found.format('body')}, false)"
+    if found == ANYTHING:  # body:* is whether there is one, and who sends none has one of no bytes
+        return "coalesce(octet_length(body) > 0, false)" if len(parts) > 1 else "body IS NOT NULL"
+    return f"coalesce({found.format('body')}, false)"
 
 
 def _between(column: str, numbers: Between, parameters: Parameters) -> str:

@@ -174,8 +174,10 @@ def test_wait_ends_with_1_when_nothing_comes_in_time(stack: Stack) -> None:
     assert time.monotonic() - began > 1
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[1] == f"Error: nothing that path:/hook/{name} finds came within 1 s"
-    for wrong in (["--timeout", "30"], ["--timeout", "0s"], ["--since", "1h )"], []):
+    assert stack.gatebook("wait", "", "--timeout", "1s", check=False).returncode == 1
+    for wrong in (["--timeout", "30"], ["--timeout", "0s"], ["--since", "1h )"], [], ["size>x"], ["--since", "1y"]):
         assert stack.gatebook("wait", *(["a", *wrong] if wrong else []), check=False).returncode == 2
+    assert "size>x" in stack.gatebook("wait", "size>x", check=False).stderr
 
 
 # Sending again. A request is made of every byte that nginx takes, as tests/stack/test_exact.py does it.

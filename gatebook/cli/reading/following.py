@@ -20,16 +20,24 @@ Say = Callable[[str], None]
 
 
 class Following:
-    """What a filter finds from `begin` on. What becomes of the connection is told to `say`, once."""
+    """What a filter finds from `begin` on. What becomes of the connection is told to `say`, once; `gap` are the words
+    for a gap.
+    """
 
-    def __init__(self, gatebook: Gatebook, filter: str, say: Say) -> None:
+    def __init__(self, gatebook: Gatebook, filter: str, say: Say, gap: str = "there is a gap") -> None:
         self._gatebook = gatebook
         self._filter = filter
         self._say = say
+        self._gap = gap
         self._position: str | None = None
         self._wait_s = self._first_wait_s = 1.0
         self._lost = False
         self._coming = self._come()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether all that was recorded since `begin` has been told, as far as anybody knows."""
+        return self._position is not None and not self._lost
 
     def begin(self) -> None:
         """Returns once nothing that is recorded from now on can be missed. Raises UserError."""
@@ -76,7 +84,7 @@ class Following:
         if event == "request":
             return found
         if event == "gap":
-            self._say(f"there is a gap: {shown.text(str(found.get('detail')))}")
+            self._say(f"{self._gap}: {shown.text(str(found.get('detail')))}")
         return None
 
     def _note_lost(self, away: Away) -> None:
