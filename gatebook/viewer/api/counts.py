@@ -44,8 +44,7 @@ async def counts(
     to the oldest and is given some seconds. If that is too little time, `complete` is false, the answer counts what
     came after `reached`, and `next` counts the rest: the counts of a group are to be added, and each part tells all of
     its values, so that one that is frequent in sum is not missed. `others` are then those of which there were more than
-    a thousand values at a time. With
-    `Accept: application/x-ndjson` progress is told meanwhile, a line at a time.
+    a thousand values at a time. With `Accept: application/x-ndjson` progress is told meanwhile, a line at a time.
 
     `curl 'http://localhost:8080/_/api/counts?filter=since:1h&by=replica&step=1m'`
     """

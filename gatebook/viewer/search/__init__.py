@@ -7,5 +7,4 @@ asked               what a filter asks of the index
 reading             the statements of one filter
 """
 
-from gatebook.viewer.search.counting import Count as Count
 from gatebook.viewer.search.search import Search as Search
