@@ -85,6 +85,7 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bash]:
         ("gatebook tail meth", "gatebook tail method:"),
         ("gatebook tail -f method:POST pat", "gatebook tail -f method:POST path:"),
         ("gatebook tail heade", "gatebook tail header."),
+        ("gatebook tail method:", "gatebook tail method:"),
         ("gatebook tail -trunc", "gatebook tail -truncated:"),
         ("gatebook tail -- -trunc", "gatebook tail -- -truncated:"),
         ("gatebook wait --timeout 3s cli", "gatebook wait --timeout 3s client:"),

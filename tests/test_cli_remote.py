@@ -214,6 +214,12 @@ def test_wait_ends_with_2_when_nobody_can_say_whether_it_came(answers: Answers, 
     assert [line.split(":")[0] for line in done.stderr.splitlines()][-2:] == ["Error", "Try"]
 
 
+def test_wait_says_of_a_wrong_since_that_it_is_one() -> None:
+    for wrong in ("bla", "1y", "1m)", ""):
+        done = run("wait", "a", "--since", wrong, "--url", "http://127.0.0.1:1")
+        assert done.returncode == 2 and "neither a duration such as 1m nor a time" in done.stderr, done.stderr
+
+
 def test_wait_is_interrupted_with_130() -> None:
     with (
         FakeViewer({EVENTS: [[stream(position("p0")), OPEN]]}) as viewer,

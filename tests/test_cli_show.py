@@ -3,7 +3,9 @@
 import contextlib
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -135,8 +137,19 @@ def test_what_curl_cannot_send_is_said(viewer: Viewer) -> None:
 def test_a_large_body_is_fetched_by_the_command(viewer: Viewer) -> None:
     id = has(viewer, bytes(10_000))
     command = show(viewer, id, "--curl").stdout
-    assert command.startswith(f"gatebook show {id} --raw --url {viewer.url} | curl ")
+    assert f"gatebook show {id} --raw --url {viewer.url} | curl " in command
     assert command.endswith("--data-binary @-\n") and "-H Expect:" not in command
+
+
+def test_the_command_that_fetches_it_is_one_that_the_shell_finds(viewer: Viewer, tmp_path: Path) -> None:
+    id = has(viewer, bytes(10_000))
+    with_one, without = tmp_path / "with", tmp_path / "without"
+    for folder in (with_one, without):
+        folder.mkdir()
+    (with_one / "gatebook").touch(mode=0o755)
+    for folder, begins in ((with_one, "gatebook show "), (without, f"{sys.executable} -m gatebook show ")):
+        done = run("show", id, "--curl", "--url", viewer.url, PATH=str(folder))
+        assert done.stdout.startswith(begins)
 
 
 @pytest.mark.parametrize(

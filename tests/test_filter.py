@@ -123,6 +123,7 @@ REFUSED = [
         0,
         f"http is no field: expected one of the fields {ALL}, since, until, id ({IN_QUOTES}), at character 1",
     ),
+    ("status!=200", 0, "status! is no field: expected a - before the term to say not, as in -status:…, at character 1"),
     ("method.a:b", 0, "method.a is no field: expected a field (did you mean method?), at character 1"),
     ("method>GET", 6, "method>: expected : or = after method, at character 7"),
     ("method:", 7, "expected a method such as POST, at the end"),

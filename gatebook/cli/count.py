@@ -36,6 +36,7 @@ def count(
     """Count the requests that FILTER finds.
 
     By something, or in steps of time: the count, the size of the bodies, the time, the value; else the count alone.
+    Steps in which nothing came are left out.
 
     \b
     gatebook count since:1h

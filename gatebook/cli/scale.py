@@ -11,6 +11,8 @@ from gatebook.cli.stack_option import data_option, stack
 def scale(count: int, data: str | None) -> None:
     """Run N replicas, more or fewer; no request is dropped.
 
+    Fewer take up to 10 s when somebody follows live events, whose streams end first, and go on by themselves.
+
     \b
     gatebook scale 5
     """

@@ -16,8 +16,8 @@ from gatebook.errors import UserError
 _NOBODY_CAN_SAY = 2  # as for a wrong option
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_S = 366 * 86400
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _TIME = re.compile(r"[\w:.+-]+", re.ASCII)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -29,10 +29,17 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
 
 
 def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """As the filter has it; the viewer knows which ones there are."""
-    if value is not None and not _TIME.fullmatch(value):
-        raise click.BadParameter(f"{value!r} is neither a duration such as 1m nor a time such as 2026-11-22T10:00")
-    return value
+    """As the filter has it."""
+    from gatebook.filter import FilterError, parse
+
+    if value is None:
+        return None
+    try:
+        if _TIME.fullmatch(value) and parse(f"since:{value}"):
+            return value
+    except FilterError:
+        pass
+    raise click.BadParameter(f"{value!r} is neither a duration such as 1m nor a time such as 2026-11-22T10:00")
 
 
 @click.command(cls=FilterCommand)

@@ -25,6 +25,8 @@ def syntax(text: str, error: UnexpectedInput) -> FilterError:
 
 def unknown_field(name: str) -> str:
     """What was expected where `name` stands, which is no field."""
+    if name.endswith("!"):
+        return f"a - before the term to say not, as in -{name[:-1]}:…"
     if near := difflib.get_close_matches(name.partition(".")[0].lower(), BY_WORD, n=1):
         return f"a field (did you mean {near[0]}?)"
     return f"one of the fields {', '.join(field.name for field in FIELDS)} ({_IN_QUOTES})"

@@ -71,7 +71,8 @@ def connect(folder: Folder) -> socket.socket:
         connection.connect(str(folder.control))
     except OSError:
         connection.close()
-        raise UserError(f"no stack runs on {folder}", f"gatebook up --data {folder}") from None
+        hint = f"gatebook up --data {folder}; one that runs elsewhere: --data DIR, or GATEBOOK_DATA"
+        raise UserError(f"no stack runs on {folder}", hint) from None
     return connection
 
 

@@ -55,7 +55,7 @@ def _fields(incomplete: str) -> "Iterator[CompletionItem[str]]":
     sign = "-" if incomplete.startswith("-") else ""
     for field in FIELDS:
         word = f"{sign}{field.word}." if field.takes_key else f"{sign}{field.word}:"
-        if word.startswith(incomplete):
+        if word.startswith(incomplete) and word != incomplete:  # which bash would add behind its colon once more
             yield CompletionItem(word, help=field.help)
 
 

@@ -14,7 +14,7 @@ from gatebook.cli.reading import shown
 from gatebook.cli.reading.remote import Away, Gatebook
 
 _SILENCE_S = 45.0  # the viewer says something every 15 s
-_LONGEST_WAIT_S = 5.0
+_LONGEST_WAIT_S = 2.0
 
 Say = Callable[[str], None]
 
