@@ -19,7 +19,10 @@ _KILL = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE usename = 'gatebook_index' AND datname = current_database()"
 )
-_FILLING = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_snapshot_xmin%' AND usename = 'gatebook_index'"
+_FILLING = (
+    "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+    " WHERE locktype = 'advisory' AND granted AND usename = 'gatebook_index'"
+)
 
 
 def main() -> None:
@@ -38,14 +41,16 @@ def main() -> None:
 def compare(gatebook: Gatebook, request: Request, connections: int, rounds: int, seconds: float) -> None:
     runs: dict[str, list[Run]] = {"filled": [], "not": []}
     before = indexed(gatebook)
-    for _ in range(rounds):
-        with nobody_fills(gatebook):
-            runs["not"].append(measure(gatebook.system(), request, connections, seconds))
-        somebody_fills(gatebook)
-        runs["filled"].append(measure(gatebook.system(), request, connections, seconds))
+    for number in range(rounds):
+        for name in (("not", "filled"), ("filled", "not"))[number % 2]:
+            with nobody_fills(gatebook) if name == "not" else somebody_fills(gatebook):
+                runs[name].append(measure(gatebook.system(), request, connections, seconds))
     rates = {name: statistics.median(run.per_second for run in each) for name, each in runs.items()}
     took = indexed(gatebook) - before
-    print(f"{request.name}: filled / not = {rates['filled'] / rates['not']:.3f}, {took:,} rows indexed meanwhile")
+    print(
+        f"{request.name}: filled / not = {rates['filled'] / rates['not']:.3f}, {took:,} rows indexed meanwhile",
+        flush=True,
+    )
     show(connections, {"this": runs["not"], "other": runs["filled"]})
 
 
@@ -68,13 +73,16 @@ def nobody_fills(gatebook: Gatebook) -> Iterator[None]:
         yield
 
 
-def somebody_fills(gatebook: Gatebook) -> None:
+@contextlib.contextmanager
+def somebody_fills(gatebook: Gatebook) -> Iterator[None]:
+    """Wait until the viewer does."""
     with gatebook.connected() as cursor:
         held = 0
         while not held:
             time.sleep(0.1)
             cursor.execute(_FILLING)
             held = cursor.fetchone()[0]
+    yield
 
 
 if __name__ == "__main__":

@@ -90,19 +90,17 @@ class Filling:
     async def _forward(self, state: State, settled: int) -> bool:
         """Cover the next commits, once they are enough for a block or have waited for long."""
         commits = await self._connection.fetch(SQL["commits"], state.next, settled, COMMITS, _WAITED)
+        is_behind = len(commits) == COMMITS or sum(commit["rows"] for commit in commits) > BEHIND
         rows, next = 0, state.next
         for commit in commits:
             rows, next = rows + commit["rows"], commit["xid"] + 1
-            if rows >= ROWS and not self._behind(commits):
+            if rows >= ROWS and not is_behind:
                 break
         if rows < ROWS and len(commits) < COMMITS and not any(commit["old"] for commit in commits):
             return False
         new = State(next, state.down_to)
-        await (self._cover_roughly(state, new) if self._behind(commits) else self._cover_commits(state, new))
+        await (self._cover_roughly(state, new) if is_behind else self._cover_commits(state, new))
         return True
-
-    def _behind(self, commits: list[asyncpg.Record]) -> bool:
-        return len(commits) == COMMITS or sum(commit["rows"] for commit in commits) > BEHIND
 
     async def _cover_roughly(self, old: State, new: State) -> None:
         """So many wait that searches would have to read too much to learn where these are: only that is noted now."""

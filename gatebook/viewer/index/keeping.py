@@ -18,7 +18,7 @@ _STEP_WITHIN_S = 60.0
 _RETRY_S = 5.0
 _IDLE_S = 1.0
 _FAST = 100  # transactions a second: a flush of many requests is one
-_SHARE, _SHARE_WHEN_FAST = 0.5, 0.04  # of the time
+_SHARE, _SHARE_WHEN_FAST = 0.5, 0.02  # of the time
 _FORGET_EVERY_S = 3600.0
 
 CONNECTION = {
