@@ -81,10 +81,8 @@ def test_a_replica_that_dies_after_commit_and_before_its_answer_leaves_one_row(
                 swallower.close()
     assert [answer.status_code for answer in answers] == [200, 200]
     assert swallowers[0].swallowed == 1
-    rows = cluster.psql(
-        "SELECT id, encode(body, 'escape') FROM requests ORDER BY id", database.postgres_db
-    ).splitlines()
-    assert rows == [f"{answer.json()['id']}|{number}" for number, answer in enumerate(answers)]
+    rows = cluster.psql("SELECT id, encode(body, 'escape') FROM requests", database.postgres_db).splitlines()
+    assert sorted(rows) == sorted(f"{answer.json()['id']}|{number}" for number, answer in enumerate(answers))
     log = [json.loads(line) for line in balancer.access_log.read_text().splitlines()]
     assert max(len(line["upstreams"].replace(" : ", ", ").split(", ")) for line in log) == 2
 
@@ -134,10 +132,8 @@ def test_a_chunked_body_larger_than_is_read_is_recorded_without_it(
         assert replica.process.poll() is None
     assert "[alert]" not in (folder / "lb.log").read_text()
     assert (answer.status_code, after.status_code) == (413, 200)
-    rows = cluster.psql(
-        "SELECT body IS NULL, body_size, truncated, status FROM requests ORDER BY id", database.postgres_db
-    )
-    assert rows.splitlines() == ["t||t|413", "f|4|f|200"]
+    rows = cluster.psql("SELECT body IS NULL, body_size, truncated, status FROM requests", database.postgres_db)
+    assert sorted(rows.splitlines()) == ["f|4|f|200", "t||t|413"]
 
 
 def test_a_replica_is_taken_over_without_dropping_anything(folder: Path, database: Settings) -> None:
