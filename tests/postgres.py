@@ -101,14 +101,17 @@ class Cluster:
         """The server keeps its connections and answers nothing for as long as the block runs."""
         assert self._server
         postmaster = psutil.Process(self._server.pid)
+        postmaster.suspend()  # first: it starts no other from then on
         processes = [postmaster, *postmaster.children(recursive=True)]
-        for process in processes:
-            process.suspend()
         try:
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):  # a connection may have ended just now
+                    process.suspend()
             yield
         finally:
             for process in processes:
-                process.resume()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def remove(self) -> None:
         self.stop()
