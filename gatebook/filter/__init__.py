@@ -12,8 +12,8 @@ from gatebook.filter.expression import Or as Or
 from gatebook.filter.expression import Term as Term
 from gatebook.filter.expression import is_heavy as is_heavy
 from gatebook.filter.fields import FIELDS as FIELDS
+from gatebook.filter.parameters import Parameters as Parameters
 from gatebook.filter.parse import parse as parse
 from gatebook.filter.span import span as span
-from gatebook.filter.sql import Parameters as Parameters
 from gatebook.filter.sql import condition as condition
 from gatebook.filter.terms import terms as terms

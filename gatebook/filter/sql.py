@@ -4,7 +4,7 @@ Rules: a condition is never NULL, so that NOT is right; values travel as paramet
 """
 
 from gatebook.filter.expression import And, At, Between, Expression, Not, Or, Pattern, Term
-from gatebook.filter.parameters import Parameters as Parameters
+from gatebook.filter.parameters import Parameters
 from gatebook.filter.span import first_id
 from gatebook.filter.text import (
     ANYTHING,

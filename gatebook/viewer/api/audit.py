@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatebook.viewer.api import problem, schema
+from gatebook.viewer.api.parameters import seconds
 from gatebook.viewer.api.problem import Problem
 from gatebook.viewer.api.told import Told, by_lines
 from gatebook.viewer.audit import Audit
 
-_DURATION = re.compile(r"([1-9]\d{0,8})([smhd])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"[1-9]\d{0,8}[smhd]", re.ASCII)
 
 router = APIRouter(responses=problem.RESPONSES)
 
@@ -98,7 +98,7 @@ class _Sole:
 def _seconds(since: str | None) -> int | None:
     if since is None:
         return None
-    if match := _DURATION.fullmatch(since):
-        return int(match[1]) * _SECONDS[match[2]]
+    if _DURATION.fullmatch(since):
+        return seconds(since)
     hint = "a duration such as 30s, 15m, 1h or 7d; without it, all that the log holds is audited"
     raise Problem(400, f"query parameter since is {since[:100]!r}, which is no duration", hint)

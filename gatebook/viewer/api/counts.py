@@ -10,11 +10,10 @@ from starlette.responses import Response
 from gatebook.filter import parse
 from gatebook.identity import rfc3339
 from gatebook.viewer.api import problem, schema
-from gatebook.viewer.api.parameters import Begin, Cursor, Db, Filter
+from gatebook.viewer.api.parameters import Begin, Cursor, Db, Filter, seconds
 from gatebook.viewer.api.told import Told, by_lines
 from gatebook.viewer.search.counting import Count, Group
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PROGRESS = {"progress": 0.31, "reached": "2026-11-22T10:00:00.000Z", "found": 70_000}
 
 By = Literal["replica", "method", "path", "status", "client", "scheme"]
@@ -48,7 +47,7 @@ async def counts(
 
     `curl 'http://localhost:8080/_/api/counts?filter=since:1h&by=replica&step=1m'`
     """
-    step_s = int(step[:-1]) * _SECONDS[step[-1]] if step else None
+    step_s = seconds(step) if step else None
     begin = Begin.at(cursor)
     count = Count(database, parse(filter, begin.now), by, step_s, begin.beyond)
     return Told(request, _Counting(count, begin), "counts")

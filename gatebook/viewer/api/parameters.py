@@ -44,6 +44,7 @@ Cursor = Annotated[
     ),
 ]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Begin(NamedTuple):
@@ -69,6 +70,11 @@ class Begin(NamedTuple):
     def next(self, beyond: UUID | None) -> str | None:
         """The cursor that goes on beyond this id."""
         return f"{beyond}@{self.now_ms}" if beyond else None
+
+
+def seconds(duration: str) -> int:
+    """Of a duration such as 15m, whose shape has been looked at."""
+    return int(duration[:-1]) * _SECONDS[duration[-1]]
 
 
 async def only_known(request: Request) -> None:

@@ -80,15 +80,10 @@ class Chunk:
         number = len(self.blocks) // _ENTRY.size
         self.blocks += _ENTRY.pack(low.bytes, high.bytes, rows)
         bits, positions, place, bit = self.bits, self.positions, number >> 3, 1 << (number & 7)
-        for term in terms:  # spelt out: this is done for each term of each block
-            mixed = term * _MIX
-            at, step = mixed >> 32 & 0xFFFFFFFF, mixed & 0xFFFFFFFF | 1
-            bits[at % positions * _BYTES + place] |= bit
-            bits[(at + step) % positions * _BYTES + place] |= bit
-            bits[(at + 2 * step) % positions * _BYTES + place] |= bit
-            bits[(at + 3 * step) % positions * _BYTES + place] |= bit
-            bits[(at + 4 * step) % positions * _BYTES + place] |= bit
-            bits[(at + 5 * step) % positions * _BYTES + place] |= bit
+        for term in terms:
+            at, step = walked(term)
+            for position in range(at, at + HASHES * step, step):
+                bits[position % positions * _BYTES + place] |= bit
 
 
 def walked(term: int) -> tuple[int, int]:

@@ -96,7 +96,7 @@ class Filling:
             rows, next = rows + commit["rows"], commit["xid"] + 1
             if rows >= ROWS and not is_behind:
                 break
-        if rows < ROWS and len(commits) < COMMITS and not any(commit["old"] for commit in commits):
+        if rows < ROWS and not is_behind and not any(commit["old"] for commit in commits):
             return False
         new = State(next, state.down_to)
         await (self._cover_roughly(state, new) if is_behind else self._cover_commits(state, new))
