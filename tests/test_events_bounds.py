@@ -19,7 +19,7 @@ from listening import Replica, id7, postmaster, replica
 from postgres import Cluster
 
 from gatebook.db.connect import connect
-from gatebook.filter import EVERYTHING, parse
+from gatebook.filter import EVERYTHING, condition, parse
 from gatebook.settings import Settings, read
 from gatebook.viewer.api.application import application
 from gatebook.viewer.database import Database, connected
@@ -95,6 +95,16 @@ def play(settings: Settings, story: Callable[[Local, Replica], Awaitable[None]])
                 await asyncio.wait({task})
 
     asyncio.run(run())
+
+
+def slowed(filter: str, seconds: int) -> Callable[[Any, Any], str]:
+    """The SQL of filters, where this one takes so long for each row that it matches."""
+
+    def slowly(expression: Any, parameters: Any) -> str:
+        said = condition(expression, parameters)
+        return f"({said} AND pg_sleep({seconds}) IS NOT NULL)" if expression == parse(filter) else said
+
+    return slowly
 
 
 async def soon(condition: Callable[[], object]) -> None:
@@ -264,13 +274,7 @@ def test_one_who_falls_out_of_the_ring_is_let_go_and_resumes(
 
 def test_a_filter_that_takes_too_long_holds_up_no_other(database: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is served out of the database, at its own pace."""
-    real = matcher.condition
-
-    def condition(expression: Any, parameters: Any) -> str:
-        said = real(expression, parameters)
-        return f"({said} AND pg_sleep(5) IS NOT NULL)" if expression == parse("target:/slow") else said
-
-    monkeypatch.setattr(matcher, "condition", condition)
+    monkeypatch.setattr(matcher, "condition", slowed("target:/slow", 5))
     monkeypatch.setattr(hub, "STATEMENT_TIMEOUT_S", 1.0)
 
     async def story(local: Local, webapp: Replica) -> None:
@@ -483,13 +487,7 @@ def test_a_comparison_that_cannot_be_cancelled_is_not_asked_again(
 def test_one_whose_filter_takes_long_to_catch_up_does_not_make_others_wait(
     database: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = portion.condition
-
-    def condition(expression: Any, parameters: Any) -> str:
-        said = real(expression, parameters)
-        return f"({said} AND pg_sleep(2) IS NOT NULL)" if expression == parse("body:slow") else said
-
-    monkeypatch.setattr(portion, "condition", condition)
+    monkeypatch.setattr(portion, "condition", slowed("body:slow", 2))
     monkeypatch.setattr(ring, "BYTES", 1)
 
     async def story(local: Local, webapp: Replica) -> None:
