@@ -13,7 +13,7 @@ import pytest
 from postgres import Cluster
 from reading import Viewer, command, environment, run
 
-from gatebook.cli.reading import curl
+from gatebook.snippets import shell
 
 HEADERS = [["Host", "gate"], ["Content-Type", "text/plain"], ["X-Odd", "\x1b[2J\xe9"], ["X-Odd", "日本"], ["Empty", ""]]
 
@@ -164,7 +164,7 @@ def test_the_command_that_fetches_it_is_one_that_the_shell_finds(viewer: Viewer,
     ],
 )
 def test_a_word_of_the_command_is_plain_or_octal(wire: str, word: str) -> None:
-    assert curl.quoted(wire) == word
+    assert shell.quoted(wire) == word
     said = subprocess.run(["sh", "-c", f"printf %s {word}"], capture_output=True).stdout
     assert said == wire.encode("latin-1")
 

@@ -59,9 +59,9 @@ def _raw(gatebook: remote.Gatebook, id: str) -> None:
 
 
 def _curl(gatebook: remote.Gatebook, request: dict[str, Any], url: str | None, data: str | None) -> None:
-    from gatebook.cli.reading import bodies
-    from gatebook.cli.reading import curl as sending
+    from gatebook.cli.reading import bodies, shown
     from gatebook.errors import UserError
+    from gatebook.snippets import curl as sending
 
     id = request["id"]
     if request["truncated"]:
@@ -70,8 +70,8 @@ def _curl(gatebook: remote.Gatebook, request: dict[str, Any], url: str | None, d
     where = ("--url", url) if url is not None else ("--data", data) if data is not None else ()
     fetch = [*_this_command(), "show", id, "--raw", *where]
     again = sending.command(request, bodies.inline(request), gatebook.url, fetch)
-    for name in sending.left_out(request):
-        click.echo(f"left out, since curl cannot send it: the header {name}", err=True)
+    for what in sending.left_out(request):
+        click.echo(f"left out, since curl cannot send it: {shown.text(what)}", err=True)
     click.echo(again.encode())
 
 

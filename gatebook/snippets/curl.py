@@ -1,9 +1,8 @@
 """The curl command that sends a recorded request again: the same method, target, headers and body.
 
-Rules: a POSIX shell reads the command as data and nothing else; what is not printable is written as octal digits for
-`printf`, so that the command survives being shown, copied and pasted. What curl adds by itself (User-Agent, Accept,
+Rules: a shell reads what the client sent as data (see shell.py). What curl adds by itself (User-Agent, Accept,
 Content-Type, Expect) is taken away where it was not sent; Host and Content-Length are left to curl where they are the
-same. curl 7.55 or newer.
+same. What curl cannot send is said by `left_out`. curl 7.55 or newer.
 """
 
 import re
@@ -12,16 +11,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from gatebook.cli.reading import shown
+from gatebook.snippets import shell
+from gatebook.snippets.shell import quoted
 
-_INLINE = 32 * 1024  # bytes of text, written into the command
-_OCTAL = 8 * 1024  # other bytes, written as octal digits; larger bodies are fetched
 _EXPECTS_FROM = 1024 * 1024  # curl asks for a 100 before a body of this size
 _FOR_HEAD_S = 5  # curl waits for the body of the answer to a HEAD that has a body itself
 
 # A target that curl sends as it stands in a URL: without a fragment, and with a query that is not empty.
 _PLAIN_TARGET = re.compile(r"/[\w.~:/@!$&'()*+,;=%\[\]-]*(?:\?[\w.~:/?@!$&'()*+,;=%\[\]-]+)?", re.ASCII)
-_LITERAL = re.compile(rb"[^A-Za-z0-9 _./:=,;+-]|^-")
 _BLANK = " \t\v\f"
 
 
@@ -33,8 +30,8 @@ def command(request: dict[str, Any], body: bytes | None, url: str, fetch: Sequen
 
 
 def left_out(request: dict[str, Any]) -> list[str]:
-    """Headers that curl has no way to send: it would read a file, or send nothing."""
-    return [shown.text(name) for name, value in request["headers"] if not _can_be_sent(name, value)]
+    """What curl has no way to send, in words that hold wire text: it would read a file for it, or leave it out."""
+    return [f"the header {name}" for name, value in request["headers"] if not _can_be_sent(name, value)]
 
 
 def _can_be_sent(name: str, value: str) -> bool:
@@ -97,36 +94,9 @@ def _host(url: str) -> str:
 
 def _body(request: dict[str, Any], body: bytes | None, fetch: Sequence[str]) -> tuple[str, list[str]]:
     """What stands before curl to give it the body, and the option that takes it."""
-    if body is None:
-        return f"{shlex.join(fetch)} | ", ["--data-binary @-"]
-    if not body:
+    if body == b"":
         framed = any(name.lower() in ("content-length", "transfer-encoding") for name, _ in request["headers"])
         return "", ["--data-raw ''"] if framed else []
-    if len(body) <= _INLINE and (text := _printable(body)) is not None:
+    if body and (text := shell.text_of(body)) is not None:
         return "", [f"--data-raw {shlex.quote(text)}"]  # --data-binary would take a text that begins with @ for a file
-    if len(body) <= _OCTAL:
-        return f"printf '{_octal(body)}' | ", ["--data-binary @-"]
-    return f"{shlex.join(fetch)} | ", ["--data-binary @-"]
-
-
-def _printable(body: bytes) -> str | None:
-    """The body as text that may stand between quotes; None when it is no such text."""
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return None
-    return text if text == shown.lines(text) else None
-
-
-def quoted(wire: str) -> str:
-    """Wire text as one word of a POSIX shell."""
-    raw = wire.encode("latin-1")
-    text = raw.decode(errors="replace")
-    if text.isprintable() and "\ufffd" not in text:
-        return shlex.quote(text)
-    return f"\"$(printf '{_octal(raw)}')\""
-
-
-def _octal(raw: bytes) -> str:
-    """A format of printf that gives these bytes, written in ASCII that means nothing to any shell."""
-    return _LITERAL.sub(lambda match: b"\\%03o" % match[0][0], raw).decode()
+    return shell.piped(body, fetch), ["--data-binary @-"]

@@ -1,0 +1,1 @@
+"""How to send a recorded request again: with curl, with HTTPie, in Python. Pure."""
