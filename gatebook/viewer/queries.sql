@@ -14,6 +14,16 @@ encode(body_sha256, 'hex') AS body_sha256, truncated, status
 -- The request of id $1, as in a page, and its kept body if that has no more than $2 bytes.
 SELECT {columns}, CASE WHEN octet_length(body) <= $2 THEN body END AS body FROM requests WHERE id = $1;
 
+-- name: shown_request
+-- The request of id $1 with the first $2 bytes of its kept body, how many are kept, and the SHA-256 of what was sent.
+SELECT
+    {columns},
+    substring(body FOR $2::int) AS body,
+    octet_length(body) AS kept,
+    encode(CASE WHEN truncated THEN body_sha256 ELSE sha256(body) END, 'hex') AS sha256
+FROM requests
+WHERE id = $1;
+
 -- name: body_kept
 -- How many bytes are kept of the body of request $1 (null: it has none here); reads none of them.
 SELECT octet_length(body) AS kept, truncated FROM requests WHERE id = $1;
@@ -27,3 +37,7 @@ SELECT substring(body FROM $2::int + 1 FOR $3::int) AS part FROM requests WHERE 
 SELECT min(day) AS first, max(day) AS last
 FROM days
 WHERE to_regclass('requests_' || to_char(day, 'YYYYMMDD')) IS NOT NULL;
+
+-- name: oldest
+-- The id of the oldest request there is.
+SELECT id FROM requests ORDER BY id LIMIT 1;

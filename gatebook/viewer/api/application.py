@@ -14,12 +14,14 @@ from gatebook.viewer.api import counts as counts_api
 from gatebook.viewer.api import docs, metrics, openapi, parameters, problem, schema
 from gatebook.viewer.api import events as events_api
 from gatebook.viewer.api import filter as filter_api
+from gatebook.viewer.api import gate as gate_api
 from gatebook.viewer.api import requests as requests_api
 from gatebook.viewer.api.answer import json_answer
 from gatebook.viewer.api.envelope import Envelope
 from gatebook.viewer.api.parameters import Db
 from gatebook.viewer.database import Database
 from gatebook.viewer.events import Hub
+from gatebook.viewer.gate import Gate
 
 READY_WITHIN_S = 1.0  # a database that is silent takes twice that, since its connection is given up first
 
@@ -49,6 +51,7 @@ def application(settings: Settings, database: Database, hub: Hub | None = None) 
     app.state.scrape = metrics.Scrape(
         settings, database, last_audit=lambda: app.state.last_audit, listeners=lambda: app.state.hub.listeners
     )
+    app.state.gate = Gate(settings, database, last_audit=lambda: app.state.last_audit)
     problem.install(app)
     openapi.install(app)
     app.include_router(_health, tags=["health"])
@@ -102,6 +105,7 @@ _PARTS = (
     ("counts", counts_api.router),
     ("events", events_api.router),
     ("audit", audit_api.router),
+    ("health", gate_api.router),
     ("health", metrics.router),
     ("docs", docs.router),
 )

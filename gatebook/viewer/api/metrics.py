@@ -5,10 +5,7 @@ twice, since Prometheus would refuse the whole answer for it.
 """
 
 import asyncio
-import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from fastapi import APIRouter
@@ -22,11 +19,9 @@ from starlette.responses import Response
 from gatebook import spool
 from gatebook.settings import Settings
 from gatebook.viewer.api import problem
-from gatebook.viewer.database import Database, Unavailable
+from gatebook.viewer.database import Database
+from gatebook.viewer.gate import Shared, database_is_up, spool_depth
 from gatebook.viewer.replicas import Replicas
-
-DATABASE_WITHIN_S = 1.0
-SPOOL_WITHIN_S = 2.0
 
 router = APIRouter(responses=problem.RESPONSES)
 
@@ -78,42 +73,18 @@ class Scrape:
         self._database = database
         self._last_audit = last_audit
         self._listeners = listeners
-        self._running: asyncio.Task[bytes] | None = None
+        self._text = Shared(self._run)
 
     async def text(self) -> bytes:
         """Everything in Prometheus' text format, as it is now or was when a scrape that is still running began."""
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run())
-        return await asyncio.shield(self._running)
+        return await self._text.result()
 
     async def _run(self) -> bytes:
         answers, database_up, depth = await asyncio.gather(
-            self._replicas.ask("/_/metrics"), _is_up(self._database), _depth(self._spool)
+            self._replicas.ask("/_/metrics"), database_is_up(self._database), spool_depth(self._spool)
         )
         own = Own(database_up, self._listeners(), depth, self._last_audit())
         return await asyncio.to_thread(_together, answers, own)  # some milliseconds a replica
-
-
-async def _is_up(database: Database) -> bool:
-    try:
-        await database.row("ready", within_s=DATABASE_WITHIN_S)
-    except Unavailable:
-        return False
-    return True
-
-
-async def _depth(folder: Path) -> spool.Depth | None:
-    try:
-        async with asyncio.timeout(SPOOL_WITHIN_S):
-            return await asyncio.to_thread(_read_depth, folder)
-    except (OSError, sqlite3.Error):
-        return None
-
-
-def _read_depth(folder: Path) -> spool.Depth:
-    """Raises sqlite3.Error, OSError."""
-    os.scandir(folder).close()  # a folder that cannot be read would look empty
-    return spool.depth(folder)
 
 
 def _together(answers: Sequence[str | None], own: Own) -> bytes:

@@ -138,3 +138,46 @@ class Audit(BaseModel):
     counts: AuditCounts
     missing: list[MissingRequest] = Field(description="the first hundred")
     twice: list[UUID] = Field(description="ids acknowledged twice, the first hundred")
+
+
+class GateReplicas(BaseModel):
+    """The replicas behind PROXY_UPSTREAM."""
+
+    answering: int = Field(description="those that say they can record")
+    silent: int = Field(description="those that cannot, or do not answer; nobody at all counts as one")
+
+
+class GateSpool(BaseModel):
+    """All spools of the viewer's GATEBOOK_SPOOL."""
+
+    rows: int = Field(description="requests that wait to be written into the database")
+    bytes: int = Field(description="on disk")
+    files: int = Field(description="spools with something in them")
+
+
+class GateAudit(BaseModel):
+    """What this viewer's last audit found; /_/api/audit makes a new one."""
+
+    finished_at: datetime
+    proven: bool = Field(description="nothing is missing and nothing came twice")
+    sentence: str
+    counts: AuditCounts
+
+
+class Gate(BaseModel):
+    """How the gate is."""
+
+    status: Literal["ok", "warning", "trouble"] = Field(
+        description="warning: something should be looked at; trouble: requests are refused or missing, or the database "
+        "does not answer"
+    )
+    words: str = Field(description="all that is wrong, in one sentence; empty when nothing is")
+    replicas: GateReplicas
+    spool: GateSpool | None = Field(description="null when the viewer cannot read it")
+    database: bool = Field(description="whether it answers the viewer")
+    last_audit: GateAudit | None = Field(description="null when there was none since the viewer was started")
+    oldest: datetime | None = Field(
+        description="of the oldest request that is kept, as of a minute ago at most; null when there is none, "
+        "or that is not known"
+    )
+    checked_at: datetime
