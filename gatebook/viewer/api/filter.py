@@ -25,7 +25,8 @@ class Checked(BaseModel):
 
     since: datetime | None = Field(description="what matches was received then or later; null: at any time")
     until: datetime | None = Field(
-        description="what matches was received before then; null: at any time. Nothing can match when it is 1970, or not after `since`"
+        description="what matches was received before then; null: at any time. Nothing can match when it is 1970, or "
+        "not after `since`"
     )
     fields: list[str] = Field(
         description="that it has, in the order in which they come first; of `header.NAME` the word before the dot, "
