@@ -39,7 +39,12 @@ export function both(filter, term) {
     filter = filter.replace(BLANKS, "")
     const [found, either] = parts(filter)
     if (found.includes(term) && !either) return filter
-    return either ? `(${filter}) ${term}` : filter ? `${filter} ${term}` : term
+    return filter ? `${grouped(filter)} ${term}` : term
+}
+
+// The filter as it can stand beside other terms.
+export function grouped(filter) {
+    return parts(filter)[1] ? `(${filter})` : filter
 }
 
 // The filter of what lies between two times (Unix milliseconds) instead of those that it names beside its other terms.
@@ -73,7 +78,7 @@ function parts(filter) {
 }
 
 // Wire text as Unicode, null if it is no UTF-8.
-function decoded(wire) {
+export function decoded(wire) {
     try {
         return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
             .decode(Uint8Array.from(wire, one => {
