@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gatebook import look
 from gatebook.app import page
 from gatebook.app.page import ROWS, SHOWN, Page, Seen, shown
 
@@ -120,7 +121,7 @@ def test_any_uuid_makes_a_row() -> None:
 
 def test_a_row_leads_to_its_request_and_tells_its_size() -> None:
     row = Elements(PAGE.row(ORDINARY._replace(size=1048576)))
-    assert row.found[2][:2] == ("a", {"href": f"_/api/requests/{ID}"})
+    assert row.found[2][:2] == ("a", {"href": f"_/requests/{ID}"})
     assert row.texts("td")[5] == "1,048,576"
     assert Elements(PAGE.row(ORDINARY._replace(size=None))).texts("td")[5] == "?"
 
@@ -185,7 +186,7 @@ def test_a_page_of_ordinary_rows_has_at_most_12_kib() -> None:
 
 def test_inlining_leaves_no_blank_or_comment_but_keeps_strings() -> None:
     folder = Path(page.__file__).parent
-    for name in ("page.css", "page.js"):
-        source, inlined = (folder / name).read_text("utf-8"), page._source(name)
+    for file in (folder / "page.css", folder / "page.js", look.PALETTE):
+        source, inlined = file.read_text("utf-8"), page._source(file)
         assert re.findall(r'"[^"]*"', inlined) == re.findall(r'"[^"]*"', re.sub(r"(?m)^\s*(//|/\*).*", "", source))
         assert not re.search(r"(?m)^\s|^//|/\*", inlined)

@@ -18,7 +18,7 @@ const hue = name => "r" + [...name].reduce((sum, char) => sum + char.codePointAt
 
 // Local time, and the day only when it is not today's. The first 48 bits of the id are milliseconds.
 function localise(row) {
-    const time = row.querySelector("time"), id = row.id = time.parentNode.pathname.slice(16)
+    const time = row.querySelector("time"), id = row.id = time.parentNode.pathname.slice(12)
     const utc = new Date(+("0x" + id.slice(0, 8) + id.slice(9, 13))), [day, clock] = local(utc)
     time.title = time.dateTime = utc.toISOString()
     time.textContent = day == local(new Date)[0] ? clock : day + " " + clock
@@ -26,7 +26,7 @@ function localise(row) {
 
 function made(one) {
     const row = mine.cloneNode(true), cells = row.cells
-    row.querySelector("a").href = "/_/api/requests/" + one.id
+    row.querySelector("a").href = "/_/requests/" + one.id
     localise(row);
     ["method", "target", "client", "replica"].forEach((key, n) => cells[n + 1].textContent = shown(one[key]))
     cells[4].className = hue(one.replica)

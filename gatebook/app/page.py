@@ -13,16 +13,18 @@ import html
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NamedTuple
 
+from gatebook import look
 from gatebook.app.capture import Record
 from gatebook.identity import utc
 
 ROWS = 25
 SHOWN = 120
-HUES = 8
 
+_HERE = Path(__file__).parent
 _MARKS = ["notice", "origin", "spread", "replica", "id", "own", "others"]
 # Strings are matched first, and so kept. A script keeps its line ends: they end statements.
 _BLANKS = {
@@ -55,7 +57,8 @@ class Page:
     """The template, loaded and split once."""
 
     def __init__(self) -> None:
-        style, script, text = map(_source, ("page.css", "page.js", "page.html"))
+        style, script, text = map(_source, (_HERE / "page.css", _HERE / "page.js", _HERE / "page.html"))
+        style = _source(look.PALETTE) + style
         text = text.replace('<link rel=stylesheet href="page.css">', f"<style>{style}</style>")
         text = text.replace('<script src="page.js"></script>', f"<script>{script}</script>")
         parts = re.split(r"<!--(\w+)-->", text)
@@ -70,7 +73,7 @@ class Page:
     def row(self, seen: Seen) -> bytes:
         """One `<tr>`, its end tags left out as HTML allows. The time is that of the id: its first 48 bits, in ms."""
         id, *cells = seen
-        return f"<tr><td><a href=_/api/requests/{id}><time>{utc(id, ' ')}</time></a>{_cells(*cells)}".encode()
+        return f"<tr><td><a href=_/requests/{id}><time>{utc(id, ' ')}</time></a>{_cells(*cells)}".encode()
 
     def spread(self, replicas: Sequence[str]) -> bytes:
         """Which replica took which request: a lane for each, newest at the right. `replicas`: newest first."""
@@ -118,7 +121,7 @@ def _cells(method: str, target: str, client: str, replica: str, size: int | None
     """What a row has beside its time: whoever sends to a webhook sends the like again and again."""
     return (
         f"<td>{_word(method)}<td>{shown(target)}<td>{_word(client)}"
-        f"<td class=r{_hue(replica)}>{_word(replica)}<td>{'?' if size is None else f'{size:,}'}"
+        f"<td class=r{look.hue(replica)}>{_word(replica)}<td>{'?' if size is None else f'{size:,}'}"
     )
 
 
@@ -128,25 +131,19 @@ def _word(wire: str) -> str:
     return shown(wire)
 
 
-@lru_cache(1024)
-def _hue(replica: str) -> int:
-    """A colour by name, the same on every replica and in page.js; `-1`, `-2`, `-3` get neighbouring, unlike ones."""
-    return sum(map(ord, replica)) % HUES
-
-
 def _lane(name: str, cells: list[str]) -> str:
     return (
-        f"<li class=r{_hue(name)}><b>{_word(name)}</b>"
+        f"<li class=r{look.hue(name)}><b>{_word(name)}</b>"
         f'<svg viewBox="0 -1 {ROWS} 2" aria-hidden=true>'
         f'<path d="{"".join(cells)}"/></svg><span>{len(cells)}</span>'
     )
 
 
-def _source(name: str) -> str:
-    """A file beside this one, lean: without indentation, empty lines, lines that are comments, and most blanks."""
-    lines = map(str.strip, Path(__file__).with_name(name).read_text("utf-8").splitlines())
+def _source(file: Traversable) -> str:
+    """A file's text, lean: without indentation, empty lines, lines that are comments, and most blanks."""
+    lines = map(str.strip, file.read_text("utf-8").splitlines())
     text = "\n".join(line for line in lines if line and not line.startswith(("//", "/*", "<!-- ")))
-    blanks = _BLANKS.get(Path(name).suffix)
+    blanks = _BLANKS.get(Path(file.name).suffix)
     return blanks.sub(r"\1\2", text) if blanks else text
 
 

@@ -29,7 +29,8 @@ _DAYS_LAST_S = 60.0
 _UNAVAILABLE = (*AWAY, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 QUERIES = named("gatebook.viewer", "queries.sql")
-QUERIES["one_request"] = QUERIES["one_request"].format(columns=QUERIES["columns"])
+for _name in ("one_request", "shown_request"):
+    QUERIES[_name] = QUERIES[_name].format(columns=QUERIES["columns"])
 _log = logging.getLogger("gatebook.viewer")
 
 

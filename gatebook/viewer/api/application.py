@@ -9,12 +9,14 @@ from starlette.types import ASGIApp
 
 from gatebook import __version__
 from gatebook.settings import Settings
+from gatebook.viewer import static
 from gatebook.viewer.api import audit as audit_api
 from gatebook.viewer.api import counts as counts_api
 from gatebook.viewer.api import docs, metrics, openapi, parameters, problem, schema
 from gatebook.viewer.api import events as events_api
 from gatebook.viewer.api import filter as filter_api
 from gatebook.viewer.api import gate as gate_api
+from gatebook.viewer.api import passage as passage_api
 from gatebook.viewer.api import requests as requests_api
 from gatebook.viewer.api.answer import json_answer
 from gatebook.viewer.api.envelope import Envelope
@@ -22,6 +24,8 @@ from gatebook.viewer.api.parameters import Db
 from gatebook.viewer.database import Database
 from gatebook.viewer.events import Hub
 from gatebook.viewer.gate import Gate
+from gatebook.viewer.pages import lists
+from gatebook.viewer.passage import Passages
 
 READY_WITHIN_S = 1.0  # a database that is silent takes twice that, since its connection is given up first
 
@@ -52,6 +56,7 @@ def application(settings: Settings, database: Database, hub: Hub | None = None) 
         settings, database, last_audit=lambda: app.state.last_audit, listeners=lambda: app.state.hub.listeners
     )
     app.state.gate = Gate(settings, database, last_audit=lambda: app.state.last_audit)
+    app.state.passages = Passages(settings.access_log)
     problem.install(app)
     openapi.install(app)
     app.include_router(_health, tags=["health"])
@@ -81,10 +86,11 @@ async def ready(database: Db) -> Response:
     return json_answer({"status": "ok"})
 
 
-@_index.get("/_/")
+@_index.get("/_/api")
 async def index() -> Response:
     """What is here."""
     here = {
+        "viewer": "/_/",
         "requests": "/_/api/requests",
         "counts": "/_/api/counts",
         "events": "/_/api/events",
@@ -101,6 +107,7 @@ async def index() -> Response:
 _PARTS = (
     ("index", _index),
     ("requests", requests_api.router),
+    ("requests", passage_api.router),
     ("requests", filter_api.router),
     ("counts", counts_api.router),
     ("events", events_api.router),
@@ -108,4 +115,6 @@ _PARTS = (
     ("health", gate_api.router),
     ("health", metrics.router),
     ("docs", docs.router),
+    ("pages", static.router),
+    ("pages", lists.router),
 )

@@ -87,9 +87,9 @@ def _of_framework(request: Request, error: Exception) -> Problem:
     if isinstance(error, RequestValidationError):
         return _of_parameter(error.errors()[0])
     if not isinstance(error, HTTPException):
-        return Problem(500, "the viewer failed at this; its log says how", "/_/ lists what is here")
+        return Problem(500, "the viewer failed at this; its log says how", "/_/api lists what is here")
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return Problem(404, f"there is nothing at {shown(request.url.path)}", "/_/ lists what is here")
+        return Problem(404, f"there is nothing at {shown(request.url.path)}", "/_/api lists what is here")
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{shown(request.method)} is not possible on {shown(request.url.path)}"
         return Problem(405, detail, "use GET or HEAD", {"Allow": "GET, HEAD"})

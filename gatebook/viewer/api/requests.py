@@ -81,7 +81,7 @@ async def one_request(database: Db, id: UUID) -> Response:
     """
     row = await database.row("one_request", id, BODY_BYTES)
     if row is None:
-        raise _not_recorded(id)
+        raise not_recorded(id)
     return json_answer({**item(row), **_shown_body(row["body"])})
 
 
@@ -105,14 +105,16 @@ async def neighbours(database: Db, id: UUID, filter: Filter = "") -> Response:
     `curl 'http://localhost:8080/_/api/requests/019aaf6e-3c5f-7d2a-8b1e-0242ac120002/neighbours?filter=method:POST'`
     """
     if await database.row("body_kept", id) is None:
-        raise _not_recorded(id)
+        raise not_recorded(id)
     expression = parse(filter)
-    newer, newer_complete = await _next(database, expression, id, newest_first=False)
-    older, older_complete = await _next(database, expression, id, newest_first=True)
+    newer, newer_complete = await neighbour(database, expression, id, newest_first=False)
+    older, older_complete = await neighbour(database, expression, id, newest_first=True)
     return json_answer({"newer": newer, "older": older, "complete": newer_complete and older_complete})
 
 
-async def _next(database: Database, expression: Expression, id: UUID, newest_first: bool) -> tuple[str | None, bool]:
+async def neighbour(
+    database: Database, expression: Expression, id: UUID, newest_first: bool
+) -> tuple[str | None, bool]:
     """The nearest in this direction, and whether that is certain."""
     found = await Search(database, expression, 1, id, newest_first, NEIGHBOUR_DEADLINE_S).run()
     return (str(found.rows[0]["id"]), True) if found.rows else (None, found.complete)
@@ -148,7 +150,7 @@ async def one_body(request: Request, database: Db, id: UUID) -> Response:
     """
     row = await database.row("body_kept", id)
     if row is None:
-        raise _not_recorded(id)
+        raise not_recorded(id)
     if (size := row["kept"]) is None:
         raise Problem(
             404, f"the body of request {id} was not kept: it was too large to be read", "GATEBOOK_BODY_MAX is the limit"
@@ -177,5 +179,5 @@ def _asked_range(request: Request, etag: str, size: int) -> range | None:
         raise Problem(416, detail, "ask for a range that begins inside", {"Content-Range": f"bytes */{size}"}) from None
 
 
-def _not_recorded(id: UUID) -> Problem:
+def not_recorded(id: UUID) -> Problem:
     return Problem(404, f"no request {id} is recorded", "/_/api/requests lists what is")

@@ -1,0 +1,40 @@
+"""Where the pages are: each has an address of its own, which says all that it shows."""
+
+from urllib.parse import quote, urlencode
+from uuid import UUID
+
+from starlette.requests import Request
+
+
+def to_list(filter: str = "", **query: object) -> str:
+    """The list of what `filter` finds; `query`: as the page takes it, None is left out."""
+    return _with_query("/_/", filter=filter, **query)
+
+
+def to_request(id: UUID | str, filter: str = "", **query: object) -> str:
+    """One request, beside the list of what `filter` finds."""
+    return _with_query(f"/_/requests/{id}", filter=filter, **query)
+
+
+def to_neighbour(id: UUID | str, which: str, filter: str) -> str:
+    """The next `newer` or `older` one that `filter` finds."""
+    return _with_query(f"/_/requests/{id}/{which}", filter=filter)
+
+
+def to_comparison(a: UUID | str, b: UUID | str) -> str:
+    return f"/_/compare/{a}/{b}"
+
+
+def to_body(id: UUID | str) -> str:
+    """The exact bytes, to be downloaded."""
+    return f"/_/api/requests/{id}/body"
+
+
+def origin(request: Request) -> str:
+    """Where whoever asks has the gate: scheme, host and port."""
+    return f"{request.headers.get('x-forwarded-proto', 'http')}://{request.headers.get('host') or 'localhost'}"
+
+
+def _with_query(path: str, **query: object) -> str:
+    given = {name: str(value) for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(given, quote_via=quote)}" if given else path

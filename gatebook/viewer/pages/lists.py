@@ -1,0 +1,68 @@
+"""`/_/`: the newest requests that a filter finds, as a page that needs no script to be read, searched and turned.
+
+Rule: the first page is here before anything that may take long. What a search has not found within `LIST_WITHIN_S` is
+left to the script, or to the link that goes on.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gatebook.filter import FilterError, parse
+from gatebook.identity import rfc3339
+from gatebook.viewer.api.parameters import Begin, Cursor, Db, Filter
+from gatebook.viewer.database import Database, Unavailable
+from gatebook.viewer.pages import link
+from gatebook.viewer.pages.template import render
+from gatebook.viewer.search import Search
+
+ROWS = 50
+LIST_WITHIN_S = 1.0
+
+router = APIRouter(include_in_schema=False)
+
+By = Annotated[Literal["replica", "method", "path"] | None, Query()]
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is wrong with the filter; `position` counts characters from 0."""
+
+    message: str
+    position: int
+    expected: str
+
+
+@router.get("/_/")
+async def newest(
+    request: Request,
+    database: Db,
+    filter: Filter = "",
+    by: By = None,
+    cursor: Cursor = None,
+    compare: UUID | None = None,
+) -> Response:
+    """The list; with `compare`, each row leads to its comparison with that request."""
+    listed = await listing(database, filter, cursor)
+    told = {"by": by, "compare": compare, "cursor": cursor, "origin": link.origin(request), "one": None}
+    return render("list.html", told | listed, listed["status"])
+
+
+async def listing(database: Database, filter: str, cursor: str | None = None) -> dict[str, Any]:
+    """What the template of the list needs to know of a page of requests. Never raises for a filter or the database."""
+    told: dict[str, Any] = {"filter": filter, "filter_error": None, "away": None, "status": 200}
+    told |= {"rows": [], "next": None, "reached": None}
+    begin = Begin.at(cursor)
+    try:
+        expression = parse(filter, begin.now)
+        found = await Search(database, expression, ROWS, begin.beyond, deadline_s=LIST_WITHIN_S).run()
+    except FilterError as error:
+        return told | {"status": 400, "filter_error": Wrong(str(error), error.position, error.expected)}
+    except Unavailable as error:
+        return told | {"status": 503, "away": str(error)}
+    reached = None if found.complete or found.reached_ms is None else rfc3339(found.reached_ms)
+    return told | {"rows": found.rows, "next": begin.next(found.next), "reached": reached}

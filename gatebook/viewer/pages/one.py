@@ -1,0 +1,103 @@
+"""`/_/requests/{id}`: one request, whole, beside the list; and the way to its neighbours.
+
+Rule: at most `SHOWN_BYTES` of a body are read, and drawing them holds up nobody else who is being answered.
+"""
+
+import asyncio
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gatebook.filter import parse
+from gatebook.snippets import curl, httpie, python
+from gatebook.viewer.api.parameters import Db, Filter
+from gatebook.viewer.api.requests import neighbour, not_recorded
+from gatebook.viewer.pages import link
+from gatebook.viewer.pages.lists import listing
+from gatebook.viewer.pages.template import render
+from gatebook.viewer.row import Recorded
+from gatebook.viewer.shown import body as bodies
+from gatebook.viewer.shown import jwt
+
+SHOWN_BYTES = 1024 * 1024
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/_/requests/{id}")
+async def one(
+    request: Request,
+    database: Db,
+    id: UUID,
+    filter: Filter = "",
+    view: Annotated[str | None, Query(max_length=20)] = None,
+    at: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    decoded: bool = False,
+    bare: bool = False,
+) -> Response:
+    """The request: of its body `view`, from byte `at` on, without its content coding if `decoded`.
+
+    `bare`: without the page around it, for the script that puts it into the one that is open.
+    """
+    row = await database.row("shown_request", id, SHOWN_BYTES)
+    if row is None:
+        raise not_recorded(id)
+    found: dict[str, Any] = {name: row[name] for name in Recorded.model_fields}
+    found |= {"id": str(id), "headers": orjson.loads(row["headers"])}
+    told = {"one": found, "kept": row["kept"], "sha256": row["sha256"], "filter": filter}
+    told |= {"query": {"view": view, "at": at or None, "decoded": "1" if decoded else None}}
+    listed = {} if bare else {"by": None, "compare": None, "cursor": None, **await listing(database, filter)}
+    body = row["body"]
+
+    def drawn() -> Response:
+        whole = body is not None and len(body) == row["kept"]
+        told["shown"] = bodies.shown(
+            found["headers"],
+            body,
+            found["body_size"],
+            found["truncated"],
+            view=view,
+            at=at,
+            decoded=decoded,
+            whole=whole,
+        )
+        told["line"] = f"{found['method']} {found['target']} HTTP/{found['http_version']}"
+        told["tokens"] = jwt.tokens(found, body)
+        told["snippets"] = _snippets(found, body if whole else None, link.origin(request))
+        return render("request.html" if bare else "list.html", listed | told)
+
+    return await asyncio.to_thread(drawn)
+
+
+def _snippets(found: dict[str, Any], body: bytes | None, origin: str) -> list[tuple[str, str, list[str]]]:
+    """Name, text and what it leaves out, of each way to send it again; none when the body is not kept whole."""
+    if found["truncated"]:
+        return []
+    fetch = ["curl", "-sS", origin + link.to_body(found["id"])]
+    return [
+        ("curl", curl.command(found, body, origin, fetch), curl.left_out(found)),
+        ("HTTPie", httpie.command(found, body, origin, fetch), httpie.left_out(found)),
+        ("Python", python.program(found, body, origin, fetch), python.left_out(found)),
+    ]
+
+
+@router.get("/_/requests/{id}/newer")
+async def newer(database: Db, id: UUID, filter: Filter = "") -> Response:
+    """To the next newer one that the filter finds."""
+    return await _to_neighbour(database, id, filter, newest_first=False)
+
+
+@router.get("/_/requests/{id}/older")
+async def older(database: Db, id: UUID, filter: Filter = "") -> Response:
+    """To the next older one."""
+    return await _to_neighbour(database, id, filter, newest_first=True)
+
+
+async def _to_neighbour(database: Db, id: UUID, filter: str, newest_first: bool) -> Response:
+    """Where there is none, to itself."""
+    found, _ = await neighbour(database, parse(filter), id, newest_first)
+    return RedirectResponse(link.to_request(found or id, filter), 303)

@@ -1,0 +1,11 @@
+// Starts the parts of the page; each finds what it is for, and does nothing where that is missing.
+import * as copy from "./copy.js"
+import * as keys from "./keys.js"
+import * as list from "./list.js"
+import * as live from "./live.js"
+import * as older from "./older.js"
+import * as pane from "./pane.js"
+import { tellTimes } from "./times.js"
+
+tellTimes(document)
+for (const part of [list, older, pane, live, copy, keys]) part.start()

@@ -1,0 +1,68 @@
+// What is older than the last row: it is fetched when the end of the list comes near, and a search that takes long goes
+// on by itself while somebody looks at the list's end.
+import { api, here } from "./address.js"
+import { append, isAtEnd, isFull, onChange, rows } from "./list.js"
+import { clock, day } from "./text.js"
+import { told } from "./told.js"
+
+const PAGE = 500
+const AGAIN_MS = 5000
+
+let line, next, begun = false, left = new AbortController()
+
+export function start() {
+    line = document.querySelector("#older")
+    if (!line) return
+    next = document.body.dataset.next
+    addEventListener("scroll", more, { passive: true })
+    addEventListener("pagehide", () => left.abort())
+    addEventListener("pageshow", () => {
+        left = new AbortController()
+        more()
+    })
+    onChange(more)
+    tell()
+}
+
+// Begins behind these rows instead.
+export function goOn(cursor) {
+    next = cursor ?? ""
+    more()
+}
+
+async function more() {
+    if (begun || !next || isFull() || !isAtEnd() || document.hidden) return tell()
+    begun = true
+    const { signal } = left
+    try {
+        const cursor = next
+        const page = await told(api("requests", { filter: here.filter, limit: PAGE, cursor }), "requests", {
+            signal, progress: far => line.textContent = `Looking further, ${date(far.reached)}`,
+        })
+        if (next == cursor) {
+            next = page.next ?? ""
+            append(page.requests)
+            document.dispatchEvent(new CustomEvent("gatebook:listed", { detail: page }))
+        }
+    } catch (error) {
+        if (!signal.aborted) {
+            line.textContent = `${error.message}; trying again`
+            await new Promise(resolve => setTimeout(resolve, AGAIN_MS))
+        }
+    }
+    begun = false
+    if (!signal.aborted) requestAnimationFrame(more)
+}
+
+function tell() {
+    if (begun) return
+    if (isFull()) line.textContent = `${rows.length.toLocaleString("en")} are listed, which is the most. A filter finds older ones.`
+    else if (next) line.textContent = "Older ones come as you scroll."
+    else line.textContent = rows.length ? `That is all: ${rows.length.toLocaleString("en")}.` : ""
+}
+
+function date(reached) {
+    if (!reached) return "…"
+    const ms = Date.parse(reached)
+    return `down to ${day(ms)} ${clock(ms).slice(0, 8)}`
+}
