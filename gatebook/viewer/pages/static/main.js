@@ -1,5 +1,7 @@
 // Starts the parts of the page; each finds what it is for, and does nothing where that is missing.
 import * as copy from "./copy.js"
+import * as filterBox from "./filter_box.js"
+import * as gate from "./gate.js"
 import * as keys from "./keys.js"
 import * as list from "./list.js"
 import * as live from "./live.js"
@@ -8,4 +10,4 @@ import * as pane from "./pane.js"
 import { tellTimes } from "./times.js"
 
 tellTimes(document)
-for (const part of [list, older, pane, live, copy, keys]) part.start()
+for (const part of [list, older, pane, live, filterBox, gate, copy, keys]) part.start()
