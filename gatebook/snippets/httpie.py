@@ -7,7 +7,7 @@ in its own way, and knows methods of letters only: `left_out` says where that ma
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -55,19 +55,21 @@ def _left_out(request: dict[str, Any]) -> Iterator[str]:
         elif not _can_be_sent(name, value):
             yield f"the header {name}"
     sent = {name.lower() for name, _ in headers}
-    if not request["body_size"] and method not in ("GET", "HEAD", "OPTIONS") and not sent & _FRAMING.keys():
+    is_framed = bool(request["body_size"] or sent & _FRAMING.keys())
+    if not is_framed and _METHOD.fullmatch(method) and method not in ("GET", "HEAD", "OPTIONS"):
         yield "that there was no Content-Length"
     kept = [(name, value) for name, value in headers if _can_be_sent(name, value)]
-    if kept != _ordered(kept):
+    own = {"transfer-encoding"} if request["body_size"] == 0 else _FRAMING.keys()
+    if kept != _ordered(kept, own):
         yield "the order of the headers"
 
 
 _FRAMING = {"content-length": "Content-Length", "transfer-encoding": "Transfer-Encoding"}
 
 
-def _ordered(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """As HTTPie sends them: its own first, and those of one name together."""
-    first = {name.lower(): at for at, name in enumerate(_OWN)}
+def _ordered(headers: list[tuple[str, str]], framing: Iterable[str]) -> list[tuple[str, str]]:
+    """As HTTPie sends them: `framing`, which it adds, then those it knows, then the others; one name's together."""
+    first = {name.lower(): at for at, name in enumerate((*framing, *_OWN))}
     for name, _ in headers:
         first.setdefault(name.lower(), len(first))
     return sorted(headers, key=lambda header: first[header[0].lower()])
