@@ -181,3 +181,22 @@ class Gate(BaseModel):
         "or that is not known"
     )
     checked_at: datetime
+
+
+class Attempt(BaseModel):
+    """One try of the load balancer to hand a request on."""
+
+    upstream: str = Field(description="where to, as the load balancer names it")
+    status: int | None = Field(description="what came back; 502 and 504 stand for no answer; null when it is not known")
+
+
+class Passage(BaseModel):
+    """How a request came through the load balancer, as its log tells."""
+
+    attempts: list[Attempt] = Field(description="in turn; none when the load balancer answered alone")
+    seconds: float = Field(description="from the first byte of the request to the last of the answer")
+    received_bytes: int = Field(description="of the whole request")
+    sent_bytes: int = Field(description="of the whole answer")
+    status: int = Field(description="what was answered")
+    durability: str = Field(description="committed or spooled; empty when it was not recorded")
+    replica: str = Field(description="who recorded it; empty when nobody did")

@@ -1,0 +1,188 @@
+"""The passage of one request through the load balancer: its line in the access log, found among millions.
+
+Rules: a part of the log is left out only where the line cannot be. Lines lie in the order in which they were written,
+each after its stamp and at most LATEST_MS after it; so one that was stamped that much earlier lies before ours, and
+one that was stamped that much later lies behind. The rest is looked through for the digits that the id has of nginx's
+request id, a block at a time, so that memory is bounded, and whoever asked can have it stopped.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from gatebook.identity import request_uuid, unix_ms
+from gatebook.log_pieces import pieces
+
+LATEST_MS = 90_000  # tries end 31 s after the stamp, twice that if nginx begins anew; the log's buffer holds a second
+LONGEST_S = 20.0  # to find it in, or to give up; 1 GiB that is in memory takes 0.4 s
+SETTLE_S = 2.0  # after which a line has been written, if its request was answered at once
+_AGAIN_S = 0.25
+_BLOCK_BYTES = 256 * 1024
+_LONGEST_LINE = 1024 * 1024
+_MTIME_LAG_MS = 2000  # a file system may keep whole seconds only
+_BEGIN = b'{"stamp":"'  # never inside a line: nginx escapes quotation marks
+_STAMP = re.compile(rb'\{"stamp":"([0-9a-f]{32}) (\d{10}\.\d{3})"')
+_NEXT_STAMP = re.compile(rb'\n\{"stamp":"[0-9a-f]{32} (\d{10})\.(\d{3})"')
+_BETWEEN_TRIES = re.compile(", | : ")  # the second, where nginx began anew
+
+
+class Passages:
+    """Finds the passage of a request, of one at a time."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._turn = asyncio.Semaphore(1)
+
+    async def of(self, id: UUID) -> dict[str, Any] | None:
+        """As schema.Passage describes it; None if the log does not have it. Of a new request it is waited for.
+
+        Raises TimeoutError when it took too long, else OSError when the log cannot be read.
+        """
+        patience_until = time.monotonic() + SETTLE_S
+        async with asyncio.timeout(LONGEST_S):
+            while True:
+                async with self._turn:
+                    found = await _in_thread(self._log, str(id))
+                is_new = time.time() - unix_ms(str(id)) / 1000 < SETTLE_S
+                if found or not is_new or time.monotonic() > patience_until:
+                    return found
+                await asyncio.sleep(_AGAIN_S)
+
+
+async def _in_thread(log: Path, id: str) -> dict[str, Any] | None:
+    """Who is cancelled has the thread stopped, and waits for that: it takes a block."""
+    stop = threading.Event()
+    finding = asyncio.ensure_future(asyncio.to_thread(find, log, id, stop))
+    try:
+        return await asyncio.shield(finding)
+    finally:
+        stop.set()
+        await asyncio.wait({finding})
+
+
+def find(log: Path, id: str, stop: threading.Event) -> dict[str, Any] | None:
+    """What `log` and its rotated pieces tell of a request. Blocking; raises OSError."""
+    if UUID(id).version != 7:
+        return None
+    for file in _opened(log):
+        try:
+            about = os.fstat(file)
+            if about.st_mtime * 1000 + _MTIME_LAG_MS < unix_ms(id):
+                return None  # nor is it in older ones
+            for line in _lines(file, *_span(file, about.st_size, unix_ms(id)), id, stop):
+                if found := _told(line, id):
+                    return found
+        finally:
+            os.close(file)
+    return None
+
+
+def _opened(path: Path) -> Iterator[int]:
+    """Every piece, the newest first. What is renamed meanwhile comes twice, what is deleted not at all."""
+    is_there = False
+    for place in _places(path):
+        with contextlib.suppress(FileNotFoundError):  # when it has just been renamed
+            file = os.open(place, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would keep us waiting
+            is_there = True
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                os.close(file)
+                raise OSError(errno.EINVAL, "not a regular file", str(place))
+            yield file
+    if not is_there:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def _places(path: Path) -> Iterator[Path]:
+    yield path
+    yield from reversed(pieces(path))  # looked for after the first was opened, so that none is left out
+
+
+def _span(file: int, size: int, ms: int) -> tuple[int, int]:
+    """From where to where the line of a request stamped at `ms` begins, if it is in this piece."""
+    first = _next_line(file, 0)
+    if first and first[1] > ms + LATEST_MS:
+        return 0, 0
+    low, high, behind = 0, size, size
+    while high - low > _BLOCK_BYTES:
+        middle = (low + high) // 2
+        line = _next_line(file, middle)
+        low, high = (middle, high) if line and line[1] < ms - LATEST_MS else (low, middle)
+    begin, high = low, size
+    while high - low > _BLOCK_BYTES:
+        middle = (low + high) // 2
+        line = _next_line(file, middle)
+        if line and line[1] > ms + LATEST_MS:
+            high, behind = middle, line[0]
+        else:
+            low = middle
+    return begin, behind
+
+
+def _next_line(file: int, offset: int) -> tuple[int, int] | None:
+    """Where the first line begins that begins at `offset` or soon behind, and when it was stamped."""
+    text = os.pread(file, _BLOCK_BYTES, offset - 1) if offset else b"\n" + os.pread(file, _BLOCK_BYTES, 0)
+    found = _NEXT_STAMP.search(text)
+    return (offset + found.start(), int(found[1] + found[2])) if found else None
+
+
+def _lines(file: int, begin: int, end: int, id: str, stop: threading.Event) -> Iterator[bytes]:
+    """The lines that may be of this request, of those that begin from `begin` to `end`."""
+    digits = id.replace("-", "")[17:].encode()  # the 5th to the 19th of nginx's request id
+    before = len(_BEGIN) + 4
+    for offset in range(begin, end + before, _BLOCK_BYTES):
+        if stop.is_set():
+            return
+        block = os.pread(file, _BLOCK_BYTES + len(digits) - 1, offset)
+        found = block.find(digits)
+        while found >= 0:
+            if offset + found >= before:
+                yield _line(file, offset + found - before)
+            found = block.find(digits, found + 1)
+
+
+def _line(file: int, begin: int) -> bytes:
+    """The line that begins there, empty if none does; where nginx was killed, the next one begins within it."""
+    line = b""
+    for length in (4096, _LONGEST_LINE):
+        line = os.pread(file, length, begin)
+        if b"\n" in line or not line.startswith(_BEGIN):
+            break
+    return line.split(b"\n", 1)[0]
+
+
+def _told(line: bytes, id: str) -> dict[str, Any] | None:
+    """As schema.Passage has it, if this is the line of that request and whole. Texts have a character per byte."""
+    stamp = _STAMP.match(line)
+    if not stamp or request_uuid(stamp[1].decode(), stamp[2].decode()) != id:
+        return None
+    try:
+        log = orjson.loads(line.decode("latin-1"))
+        return {
+            "attempts": _attempts(log["upstreams"], log["upstream_statuses"]),
+            "seconds": log["seconds"],
+            "received_bytes": log["received"],
+            "sent_bytes": log["sent"],
+            "status": log["status"],
+            "durability": log["durability"],
+            "replica": log["replica"],
+        }
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def _attempts(upstreams: str, statuses: str) -> list[dict[str, Any]]:
+    """Each try in turn; nginx writes 502 or 504 where there was no answer."""
+    tries = zip_longest(*(_BETWEEN_TRIES.split(text) if text else [] for text in (upstreams, statuses)), fillvalue="")
+    return [{"upstream": upstream, "status": int(status) if status.isdecimal() else None} for upstream, status in tries]
