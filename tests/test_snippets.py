@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import markupsafe
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 
 from gatebook.snippets import curl, httpie, python
+from gatebook.viewer.shown import text
 
 PATIENCE_S = 30.0
 
@@ -162,6 +164,7 @@ ORDINARY = [("Host", "gate.example:81"), ("User-Agent", "x/1"), ("Accept", "*/*"
         ("GET", "/with", [*ORDINARY, ("Content-Length", "3")], b"\xff\r\n"),
         ("POST", "/chunked", [*ORDINARY, ("Transfer-Encoding", "chunked")], b"in pieces"),
         ("POST", "/utf-8", [("Host", "h"), ("X", "日本".encode().decode("latin-1")), ("Content-Length", "1")], b"x"),
+        ("GET", "/lower", [("Host", "h"), ("user-agent", "x"), ("accept", "*/*"), ("connection", "close")], b""),
         ("GET", "/@=:;x", [("Host", "h"), ("A", "@/etc/passwd"), ("B", "=1"), ("C", ":=@f"), ("D", "a\\b;:@=")], b""),
     ],
 )
@@ -224,3 +227,29 @@ def test_whatever_a_client_sent_is_data_and_what_differs_is_said(
         expected, got = sorted(expected), sorted(got)
     assert got == expected
     assert sent.body == (body or b"")
+
+
+@settings(max_examples=300, deadline=None)
+@given(METHODS, TARGETS, HEADERS, BODIES)
+@example("GET", "/", [("X", "e\u0301\u0302\u0303\u0304\u0305".encode().decode("latin-1"))], b"x\n\xcc\x81")
+@example("POST", "/", [("X", "\u3164".encode().decode("latin-1"))], "a\ufe0f".encode())
+def test_what_is_copied_from_a_page_is_what_was_meant(
+    method: str, target: str, headers: list[tuple[str, str]], body: bytes | None
+) -> None:
+    """A page shows an escape in place of what is not plainly seen, which would be copied with the rest."""
+    recorded = request(method, target, headers, body or b"")
+    for snippet in (curl.command, httpie.command, python.program):
+        shown = snippet(recorded, body or b"", "http://gate", ["false"])
+        assert text.marked(shown, "\n\t") == markupsafe.escape(shown)
+
+
+@pytest.mark.parametrize("body", [None, bytes(40_000), b"line\n" * 10_000])
+def test_a_body_that_is_too_large_is_fetched_by_a_command(server: Server, tmp_path: Path, body: bytes | None) -> None:
+    recorded = request("POST", "/", [("Host", "h"), ("Content-Length", "6")], body or b"x")
+    fetch = ["printf", "%s", "a ' \"b"]
+    for sent in (
+        by_shell(server, curl.command(recorded, body, server.url, fetch), tmp_path),
+        by_shell(server, httpie.command(recorded, body, server.url, fetch), tmp_path),
+        by_python(server, python.program(recorded, body, server.url, fetch), tmp_path),
+    ):
+        assert sent.body == fetch[2].encode()

@@ -80,7 +80,7 @@ def _headers(request: dict[str, Any], body: bytes | None, url: str, has_body: bo
         if name.lower() not in sent:
             yield f"-H {quoted(f'{name}:')}"
     for name, value in headers:
-        same = {"host": _host(url), "content-length": value}.get(name.lower())
+        same = {"Host": _host(url), "Content-Length": value}.get(name)
         if value != same and _can_be_sent(name, value):
             yield f"-H {quoted(f'{name}: {value}' if value else f'{name};')}"
 
