@@ -6,7 +6,7 @@ import { drawn, kept, read } from "./row.js"
 import { ago, timeOf } from "./text.js"
 
 const MOST = 100_000
-const AROUND = 20 // rows drawn beyond what can be seen
+const AROUND = 10 // rows drawn beyond what can be seen
 
 export const rows = []
 let box, body, height = 0, heading = 0, due = false, current = null
@@ -50,7 +50,7 @@ export function add(requests, { fresh = false } = {}) {
 // Adds older ones at the end; faster than add() for many.
 export function append(requests) {
     const last = rows.at(-1)?.id ?? "~"
-    rows.push(...requests.filter(one => one.id < last).map(kept))
+    rows.push(...requests.filter(one => one.id < last).slice(0, MOST - rows.length).map(kept))
     tell()
 }
 

@@ -20,23 +20,27 @@ export function start() {
         left = new AbortController()
         more()
     })
-    onChange(more)
+    onChange(() => {
+        tell()
+        more()
+    })
     tell()
 }
 
 // Begins behind these rows instead.
 export function goOn(cursor) {
     next = cursor ?? ""
+    tell()
     more()
 }
 
 async function more() {
-    if (begun || !next || isFull() || !isAtEnd() || document.hidden) return tell()
+    if (begun || !next || isFull() || !isAtEnd() || document.hidden) return
     begun = true
     const { signal } = left
     try {
         const cursor = next
-        const page = await told(api("requests", { filter: here.filter, limit: PAGE, cursor }), "requests", {
+        const page = await told(api("requests", { filter: here.filter, limit: PAGE, cursor }), "page", {
             signal, progress: far => line.textContent = `Looking further, ${date(far.reached)}`,
         })
         if (next == cursor) {
@@ -51,6 +55,7 @@ async function more() {
         }
     }
     begun = false
+    tell()
     if (!signal.aborted) requestAnimationFrame(more)
 }
 
