@@ -252,13 +252,13 @@ def test_the_largest_kept_body_comes_back(viewer):
 
 
 def test_health_and_index_answer(viewer):
-    for path in ("/_/health/live", "/_/health/ready", "/_/"):
+    for path in ("/_/health/live", "/_/health/ready", "/_/api"):
         answer = viewer.get(path)
         assert answer.status_code == 200 and answer.json() and has_manners(answer)
-    assert viewer.get(viewer.get("/_/").json()["see"]["requests"]).status_code == 200
+    assert viewer.get(viewer.get("/_/api").json()["see"]["requests"]).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/_/nothing", "/_/api", "/_/api/requests/", "/_/docs", "/", "/_/api/requests/a/b/c"])
+@pytest.mark.parametrize("path", ["/_/nothing", "/_/api/requests/", "/_/docs", "/", "/_/api/requests/a/b/c"])
 def test_everything_else_is_not_found(viewer, path):
     assert is_problem(viewer.get(path), 404)
 

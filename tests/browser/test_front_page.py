@@ -138,7 +138,7 @@ def test_without_javascript_all_is_there_and_nothing_is_offered_that_needs_it(op
     expect(page.locator("code")).to_have_text(f"curl -d hello {stack.url}/any/path")
     mine = own_id(page)
     page.locator("#own a").click()
-    page.wait_for_url(f"{stack.url}/_/api/requests/{mine}")
+    page.wait_for_url(f"{stack.url}/_/requests/{mine}")
 
 
 def test_hostile_requests_run_nothing_and_look_the_same_from_server_and_script(open_page: Open, stack: Stack) -> None:

@@ -24,7 +24,7 @@ from gatebook.viewer.api.parameters import Db
 from gatebook.viewer.database import Database
 from gatebook.viewer.events import Hub
 from gatebook.viewer.gate import Gate
-from gatebook.viewer.pages import lists
+from gatebook.viewer.pages import compare, lists, problem_page
 from gatebook.viewer.passage import Passages
 
 READY_WITHIN_S = 1.0  # a database that is silent takes twice that, since its connection is given up first
@@ -57,7 +57,7 @@ def application(settings: Settings, database: Database, hub: Hub | None = None) 
     )
     app.state.gate = Gate(settings, database, last_audit=lambda: app.state.last_audit)
     app.state.passages = Passages(settings.access_log)
-    problem.install(app)
+    problem.install(app, problem_page.page)
     openapi.install(app)
     app.include_router(_health, tags=["health"])
     for tag, router in _PARTS:
@@ -96,6 +96,7 @@ async def index() -> Response:
         "events": "/_/api/events",
         "filter": "/_/api/filter",
         "audit": "/_/api/audit",
+        "gate": "/_/api/gate",
         "metrics": "/_/metrics",
         "docs": "/_/api/docs",
         "openapi": "/_/api/openapi.json",
@@ -117,4 +118,5 @@ _PARTS = (
     ("docs", docs.router),
     ("pages", static.router),
     ("pages", lists.router),
+    ("pages", compare.router),
 )

@@ -4,7 +4,7 @@ Rules: an error of ours says that it is ours and nothing of the inside; the log 
 given back shortened, and without a character that could harm whoever reads it in a terminal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -45,17 +45,29 @@ class Problem(HTTPException):
         self.hint = hint
         self.members = members
 
-    def document(self) -> bytes:
-        """As schema.Problem describes it, in JSON."""
+    def told(self) -> dict[str, Any]:
+        """As schema.Problem describes it."""
         told = {"type": "about:blank", "title": HTTPStatus(self.status_code).phrase, "status": self.status_code}
-        told |= {"detail": self.detail, "hint": self.hint, **self.members}
-        return orjson.dumps({name: harmless(value) for name, value in told.items() if value != ""})
+        return told | {"detail": self.detail, "hint": self.hint, **self.members}
+
+    def document(self) -> bytes:
+        """The same in JSON."""
+        return orjson.dumps({name: harmless(value) for name, value in self.told().items() if value != ""})
 
 
-def install(app: FastAPI) -> None:
-    """Let every error of `app` be answered by a problem document."""
+Page = Callable[[Request, Problem], Response | None]
+
+
+def install(app: FastAPI, page: Page) -> None:
+    """Let every error of `app` be answered by a problem document, or by a `page` where that makes one."""
+
+    async def answered(request: Request, error: Exception) -> Response:
+        problem = of(error) or _of_framework(request, error)
+        as_document = Response(problem.document(), problem.status_code, problem.headers, "application/problem+json")
+        return page(request, problem) or as_document
+
     for kind in (HTTPException, RequestValidationError, FilterError, Unavailable, Exception):
-        app.exception_handler(kind)(_answered)
+        app.exception_handler(kind)(answered)
 
 
 def of(error: Exception) -> Problem | None:
@@ -75,11 +87,6 @@ def harmless(value: object) -> object:
     if not isinstance(value, str) or value.isprintable():
         return value
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in value)
-
-
-async def _answered(request: Request, error: Exception) -> Response:
-    problem = of(error) or _of_framework(request, error)
-    return Response(problem.document(), problem.status_code, problem.headers, "application/problem+json")
 
 
 def _of_framework(request: Request, error: Exception) -> Problem:

@@ -36,9 +36,12 @@ _BRIEF, _PLAIN = 300, 100  # characters of wire text
 _UNITS = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 
-def render(template: str, values: Mapping[str, Any], status: int = 200) -> Response:
+def render(
+    template: str, values: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """A template of the folder `templates`, filled in; a value that it needs and is not given is an error."""
-    return Response(_ENVIRONMENT.get_template(template).render(values), status, _HEADERS, "text/html")
+    text = _ENVIRONMENT.get_template(template).render(values)
+    return Response(text, status, {**_HEADERS, **(headers or {})}, "text/html")
 
 
 def wire(value: str) -> Markup:
