@@ -145,9 +145,10 @@ def test_other_bodies_are_compared_by_size_and_sum() -> None:
 
 def test_bodies_that_are_not_at_hand_are_compared_by_what_is_known_of_them() -> None:
     same = compare(sent(None, "a" * 64, body_size=2**30), sent(None, "a" * 64, body_size=2**30)).body
-    assert (same.kind, same.whole, same.differs) == ("binary", True, False)
+    assert (same.kind, same.whole, same.differs) == ("sums", True, False)
     unknown = compare(sent(None, body_size=None), sent(b"x")).body
-    assert (unknown.whole, unknown.pairs[0]) == (False, Pair("Size", None, "1 bytes"))
+    assert (unknown.whole, unknown.pairs[0]) == (False, Pair("Size", "not known", "1 bytes"))
+    assert compare(sent(None, body_size=None), sent(None, body_size=None)).differing == ["body"]
 
 
 def test_of_long_values_the_part_that_differs_is_shown() -> None:

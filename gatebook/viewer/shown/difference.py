@@ -52,12 +52,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Bodies:
-    """`kind` is how they were compared: json, text, or binary (by size and SHA-256 alone)."""
+    """`kind` is how they were compared: json, text, binary, or sums (not both at hand, but what is known of them)."""
 
     kind: str
     pairs: list[Pair]
     whole: bool = True  # else there is more that was not compared
-    exact: bool = True  # else the same may be written differently: blanks between values, escapes in strings
+    exact: bool = True  # else they are not alike, byte for byte, or nobody knows, whatever the pairs say
 
     @property
     def differs(self) -> bool:
@@ -198,7 +198,8 @@ def _start(value: str, first: int = 0) -> str:
 
 def _bodies(a: Sent, b: Sent) -> Bodies:
     if a.body is None or b.body is None:
-        return Bodies("binary", _facts(a, b), whole=a.sha256 is not None and b.sha256 is not None)
+        known = all(one.sha256 or one.body is not None for one in (a, b))
+        return Bodies("sums", _facts(a, b), whole=known, exact=known)
     paths: dict[tuple[int, str | int], int] = {}
     values_a, values_b = _values(a.body, paths), _values(b.body, paths)
     if values_a is not None and values_b is not None:
@@ -218,13 +219,13 @@ def _facts(a: Sent, b: Sent) -> list[Pair]:
     return pairs
 
 
-def _sha256(one: Sent) -> str | None:
-    return one.sha256 if one.body is None else hashlib.sha256(one.body).hexdigest()
+def _sha256(one: Sent) -> str:
+    return one.sha256 or "not known" if one.body is None else hashlib.sha256(one.body).hexdigest()
 
 
-def _size(one: Sent) -> str | None:
+def _size(one: Sent) -> str:
     size = one.request["body_size"]
-    return None if size is None else f"{size:,} bytes"
+    return "not known" if size is None else f"{size:,} bytes"
 
 
 def _text(body: bytes) -> str | None:
