@@ -1,0 +1,302 @@
+"""The picture above the list in a real browser, from the real stack.
+
+Plot: requests of several methods come through three replicas; the picture's numbers are those of the API, whether they
+were counted or came in live. It is zoomed by mouse, by finger and by keyboard. In the end a replica hangs.
+"""
+
+import contextlib
+import json
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from chromium import Open
+from local_stack import Stack, until
+from playwright.sync_api import Locator, Page, expect
+
+METHODS = {"GET": 12, "POST": 7, "PUT": 3}
+
+
+def send(stack: Stack, path: str) -> None:
+    for method, count in METHODS.items():
+        for _ in range(count):
+            assert stack.send(method, path).status == 200
+
+
+@contextlib.contextmanager
+def stream(stack: Stack, path: str) -> Iterator[None]:
+    """Requests, one after the other on three connections, until the end of the block."""
+    ended = threading.Event()
+
+    def go() -> None:
+        while not ended.is_set():
+            stack.send("GET", path)
+            time.sleep(0.03)
+
+    threads = [threading.Thread(target=go) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def look(page: Page, stack: Stack, filter: str = "", by: str = "") -> Locator:
+    """The picture of the filter, counted."""
+    page.goto(f"{stack.url}/_/?filter={quote(filter)}&by={by}" if by else f"{stack.url}/_/?filter={quote(filter)}")
+    expect(page.locator("#picture .frame[aria-busy=false]")).to_be_visible()
+    return page.locator("#picture")
+
+
+def counts(stack: Stack, filter: str, by: str) -> dict[str, int]:
+    answer = stack.gatebook("count", "--by", by, "--json", filter).stdout
+    return {group["value"]: group["count"] for group in json.loads(answer)["groups"]}
+
+
+def lanes(picture: Locator) -> dict[str, int]:
+    names, numbers = (picture.locator(f".lanes .{kind}").all_inner_texts() for kind in ("name", "count"))
+    return dict(zip(names, (int(number.replace(",", "")) for number in numbers), strict=True))
+
+
+def asked(page: Page) -> str:
+    """The filter of the page's address."""
+    return parse_qs(urlsplit(page.url).query).get("filter", [""])[0]
+
+
+def span(page: Page) -> list[float]:
+    """The times that the filter names, Unix seconds."""
+    found = re.findall(r"(?:since|until):(\S+Z)", asked(page))
+    return [page.evaluate("text => Date.parse(text)", text) / 1000 for text in found]
+
+
+def box(picture: Locator) -> dict[str, float]:
+    picture.locator(".brush").scroll_into_view_if_needed()
+    found: Any = picture.locator(".brush").bounding_box()
+    return dict(found)
+
+
+def test_a_split_has_a_lane_for_each_value_with_the_counts_of_the_api(open_page: Open, stack: Stack) -> None:
+    send(stack, "/split")
+    page = open_page()
+    for by in ("replica", "method", "path"):
+        picture = look(page, stack, "path:/split", by)
+        expected = counts(stack, "path:/split", by)
+        assert sum(expected.values()) == sum(METHODS.values())
+        until(lambda: lanes(picture) == expected, f"lanes {expected}")  # noqa: B023
+        expect(picture.locator(".say b")).to_have_text(str(sum(METHODS.values())))
+        expect(picture.locator(".split a[aria-current]")).to_have_text(f"By {by}")
+    assert list(lanes(look(page, stack, "path:/split", "method"))) == list(METHODS)
+    assert re.fullmatch("r[0-7]", look(page, stack, by="replica").locator("li").first.get_attribute("class") or "")
+
+
+def test_what_comes_in_live_is_counted_once(open_page: Open, stack: Stack) -> None:
+    page = open_page()
+    picture = look(page, stack, "path:/live", "method")
+    for rounds in (1, 2):
+        with (
+            page.expect_event("requestfinished", lambda one: "/_/api/counts" in one.url)
+            if rounds == 1
+            else (contextlib.nullcontext())
+        ):
+            send(stack, "/live")
+        expected = {method: count * rounds for method, count in METHODS.items()}
+        until(lambda: lanes(picture) == expected, f"lanes {expected}, not {lanes(picture)}")  # noqa: B023
+    page.wait_for_timeout(4000)  # the seconds around the question are counted again
+    assert lanes(picture) == {method: count * 2 for method, count in METHODS.items()}
+    questions: list[str] = []
+    page.on("request", lambda request: questions.append(request.url) if "counts" in request.url else None)
+    send(stack, "/live")
+    until(lambda: lanes(picture)["GET"] == 3 * METHODS["GET"], "the third round")
+    assert not questions
+
+
+def test_a_page_that_is_opened_while_requests_come_counts_each_once(open_page: Open, stack: Stack) -> None:
+    page = open_page()
+    with stream(stack, "/meanwhile"):
+        picture = look(page, stack, "path:/meanwhile", "replica")
+        page.wait_for_timeout(5000)  # so that what came before, around and after the question is counted
+    expected = counts(stack, "path:/meanwhile", "replica")
+    until(lambda: lanes(picture) == expected, f"lanes {expected}")
+
+
+def test_dragging_over_the_axis_zooms(open_page: Open, stack: Stack) -> None:
+    send(stack, "/drag")
+    page = open_page()
+    picture = look(page, stack, "path:/drag since:15m", "replica")
+    place = box(picture)
+    left, right, y = place["x"] + place["width"] * 0.5, place["x"] + place["width"] * 0.75, place["y"] + 10
+    page.mouse.move(left, y)
+    page.mouse.down()
+    page.mouse.move(right, y, steps=3)
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    assert asked(page) == "path:/drag since:15m"
+    page.mouse.move(left, y)
+    page.mouse.down()
+    page.mouse.move(right, y, steps=3)
+    expect(picture.locator(".say")).to_contain_text("UTC")
+    page.mouse.up()
+    page.wait_for_url("**until**")
+    since, end = span(page)
+    assert abs(end - since - 900 / 4) <= 20
+    assert since % 10 == end % 10 == 0
+    assert asked(page).startswith("path:/drag since:") and "15m" not in asked(page)
+    assert parse_qs(urlsplit(page.url).query)["by"] == ["replica"]
+    expect(page.locator("#picture .frame[aria-busy=false]")).to_be_visible()
+    page.get_by_role("link", name="Zoom out").click()
+    page.wait_for_url(lambda url: url.count("since") == 1 and f"{since}" not in url)
+    assert span(page)[0] < since
+    page.get_by_role("link", name="Any time").click()
+    expect(page.get_by_role("link", name="Any time")).to_have_attribute("aria-current", "true")
+    assert asked(page) == "path:/drag"
+
+
+def test_the_keyboard_moves_selects_and_zooms(open_page: Open, stack: Stack) -> None:
+    send(stack, "/keys")
+    page = open_page()
+    picture = look(page, stack, "path:/keys since:15m")
+    slider = picture.get_by_role("slider", name="Requests over time")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^\d\d:\d\d:\d\d to \d\d:\d\d:\d\d: \d+ request"))
+    before = int(slider.get_attribute("aria-valuenow") or "")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(slider).to_have_attribute("aria-valuenow", str(before - 2))
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**until**")
+    since, end = span(page)
+    assert end - since == 10
+    page.go_back()
+    expect(picture.locator(".frame[aria-busy=false]")).to_be_visible()
+    slider.focus()
+    for key in ("ArrowLeft", "Shift+ArrowLeft", "Shift+ArrowLeft", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_url("**until**")
+    since, end = span(page)
+    assert end - since == 30
+
+
+def test_a_finger_drags_sideways_and_scrolls_up_and_down(open_page: Open, stack: Stack) -> None:
+    page = open_page(has_touch=True, is_mobile=True, viewport={"width": 360, "height": 640})
+    picture = look(page, stack, "since:15m", "replica")
+    place = box(picture)
+    x, y = place["x"] + place["width"] * 0.4, place["y"] + place["height"] / 2
+    browser = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        touches = [{"x": x, "y": y} for x, y in points]
+        browser.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+    for end in ((x, y - 60), (x + 90, y)):
+        touch("touchStart", (x, y))
+        for part in (0.3, 0.6, 1):
+            touch("touchMove", (x + (end[0] - x) * part, y + (end[1] - y) * part))
+        if end[0] == x:
+            touch("touchEnd")
+            until(lambda: page.evaluate("scrollY") > 0, "the page scrolled")
+            assert asked(page) == "since:15m"
+            page.evaluate("scrollTo(0, 0)")
+    touch("touchEnd")
+    page.wait_for_url("**until**")
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York"])
+def test_the_axis_is_local_with_utc_at_hand(open_page: Open, stack: Stack, zone: str) -> None:
+    page = open_page(timezone_id=zone)
+    marks = (
+        look(page, stack, "since:2026-03-07 until:2026-03-09")
+        .locator(".axis time")
+        .evaluate_all("marks => marks.map(one => [one.title, one.textContent, new Date(one.title).toString()])")
+    )
+    assert len(marks) > 3
+    for utc, label, local in marks:
+        assert utc.endswith("Z")
+        assert local[16:21] == label if ":" in label else local[16:21] == "00:00" and local[8:10].lstrip("0") in label
+
+
+def test_hostile_values_are_shown_and_run_nothing(open_page: Open, stack: Stack) -> None:
+    hostile = ["/<img/src=x/onerror=alert(1)>", "/'\"><script>alert(1)</script>", "/%E2%80%AE\u00e9"]
+    for path in hostile:
+        stack.send("GET", quote(path, safe="/<>='\"()%") + "?hostile")
+    picture = look(open_page(), stack, "target:?hostile", "path")
+    for path in hostile[:2]:
+        link = picture.get_by_role("link", name=path, exact=True)
+        expect(link).to_be_visible()
+    link.click()
+    expect(picture.locator(".say b")).to_have_text("1")
+
+
+def test_it_is_closed_and_stays_so_and_then_asks_for_nothing(open_page: Open, stack: Stack) -> None:
+    page = open_page()
+    picture = look(page, stack)
+    picture.get_by_role("heading", name="Requests over time").click()
+    expect(picture.locator(".frame")).to_be_hidden()
+    questions: list[str] = []
+    page.on("request", lambda request: questions.append(request.url) if "counts" in request.url else None)
+    page.reload()
+    expect(page.locator("#list")).to_be_visible()
+    expect(picture.locator(".frame")).to_be_hidden()
+    page.wait_for_timeout(1000)
+    assert not questions
+    with page.expect_response("**/_/api/counts**"):
+        picture.get_by_role("heading", name="Requests over time").click()
+    expect(picture.locator(".say b")).not_to_have_text("")
+
+
+@pytest.mark.parametrize("by", ["", "replica", "path"])
+def test_it_fits_every_width(open_page: Open, stack: Stack, by: str) -> None:
+    stack.send("GET", "/long" * 200)
+    page = open_page()
+    picture = look(page, stack, by=by)
+    for width in (320, 360, 1280, 2560, 3840):
+        page.set_viewport_size({"width": width, "height": 800})
+        place: Any = picture.bounding_box()
+        wide = picture.evaluate("one => Math.max(...[...one.querySelectorAll('*')].filter("
+                                "one => one.checkVisibility() && !one.closest('.keys, .unseen, .name, svg'))"
+                                ".map(one => one.getBoundingClientRect().right))")  # fmt: skip
+        assert wide <= place["x"] + place["width"] <= width
+
+
+def test_without_scripts_it_is_split_by_links_and_the_numbers_are_at_hand(open_page: Open, stack: Stack) -> None:
+    page = open_page(java_script_enabled=False)
+    page.goto(f"{stack.url}/_/?filter=method:GET")
+    page.get_by_role("link", name="By replica").click()
+    page.wait_for_url("**by=replica")
+    assert asked(page) == "method:GET"
+    page.get_by_role("link", name="as numbers").click()
+    assert "groups" in page.locator("body").inner_text()
+
+
+def test_a_viewer_that_does_not_answer_is_said_and_asked_again(open_page: Open, stack: Stack) -> None:
+    page = open_page()
+    page.route("**/_/api/counts**", lambda route: route.fulfill(status=200, body="{", content_type="application/json"))
+    page.goto(f"{stack.url}/_/")
+    expect(page.locator("#picture .state")).to_contain_text("It is tried again")
+    page.unroute("**/_/api/counts**")
+    expect(page.locator("#picture .frame[aria-busy=false]")).to_be_visible(timeout=10_000)
+    expect(page.locator("#picture .state")).to_have_text("")
+
+
+def test_a_replica_that_falls_silent_is_said(open_page: Open, own_stack: Stack, browser: Any) -> None:
+    own_stack.up("--scale", 3)
+    page = browser.new_page()
+    with stream(own_stack, "/silence"):
+        picture = look(page, own_stack, "path:/silence", "replica")
+        until(lambda: sum(lanes(picture).values()) > 100, "some requests")
+        own_stack.kill("webapp-2", signal.SIGSTOP)
+        silent = picture.locator("li", has_text="webapp-2").locator(".share")
+        expect(silent).to_have_text(re.compile(r"silent for \d+ s"), timeout=30_000)
+        expect(picture.get_by_role("status")).to_have_text("webapp-2 has fallen silent.")
+        expect(picture.locator(".spread")).to_contain_text("webapp-2")
+        expect(picture.get_by_role("status")).to_have_text("webapp-2 is back.", timeout=60_000)
+    page.close()
