@@ -34,14 +34,15 @@ def wire(text: str) -> str:
         return text
 
 
-def marked(text: str, keep: str = "") -> Markup:
+def marked(text: str, keep: str = "", undecoded: bool = False) -> Markup:
     """Escaped for HTML, with a visible escape in place of what is not printable; its title names the characters.
 
-    What is in `keep`, ends of lines say, stays as it is.
+    What is in `keep`, ends of lines say, stays as it is. `undecoded`: U+DC00 to U+DCFF stand for bytes that are not of
+    the text's charset (charset.py).
     """
     runs, start = [], 0
     for first, end in _odd(text, keep):
-        runs += [escape(text[start:first]), _escape(text[first:end])]
+        runs += [escape(text[start:first]), _escape(text[first:end], undecoded)]
         start = end
     runs.append(escape(text[start:]))
     return Markup("").join(runs)
@@ -68,10 +69,11 @@ def _odd(text: str, keep: str) -> list[tuple[int, int]]:
     return runs
 
 
-def _escape(run: str) -> Markup:
-    shown = "".join(map(_escaped, run))
-    title = ", ".join(map(_title, run[:_TITLES])) + (", …" if len(run) > _TITLES else "")
-    return Markup('<span class="odd" title="{}">{}</span>').format(title, shown)
+def _escape(run: str, undecoded: bool) -> Markup:
+    shown = "".join(_byte(one) if undecoded and _is_byte(one) else _escaped(one) for one in run)
+    titles = [f"byte {_byte(one)}" if undecoded and _is_byte(one) else _title(one) for one in run[:_TITLES]]
+    more = ", …" if len(run) > _TITLES else ""
+    return Markup('<span class="odd" title="{}">{}</span>').format(", ".join(titles) + more, shown)
 
 
 def _escaped(character: str) -> str:
@@ -83,3 +85,11 @@ def _escaped(character: str) -> str:
 
 def _title(character: str) -> str:
     return f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
+
+
+def _is_byte(character: str) -> bool:
+    return 0xDC00 <= ord(character) <= 0xDCFF
+
+
+def _byte(character: str) -> str:
+    return f"\\x{ord(character) - 0xDC00:02x}"

@@ -1,0 +1,67 @@
+"""What lies in a body that was sent compressed (Content-Encoding, RFC 9110 section 8.4).
+
+Rule: at most MOST_BYTES come out, whatever goes in, and nothing is put together beyond that.
+"""
+
+import re
+import zlib
+from collections.abc import Sequence
+
+MOST_BYTES = 1024 * 1024
+MOST_CODINGS = 4
+_BITS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+
+
+class NotDecodable(Exception):
+    """Its words say why."""
+
+
+def codings(values: Sequence[str]) -> tuple[str, ...]:
+    """The codings that header lines name, in the order they were applied; `identity` is none."""
+    named = [name.strip(" \t").lower() for value in values for name in value.split(",")]
+    return tuple(name for name in named if name not in ("", "identity"))
+
+
+def can_decode(names: Sequence[str]) -> bool:
+    return 0 < len(names) <= MOST_CODINGS and all(name in _BITS for name in names)
+
+
+def decoded(content: bytes, names: Sequence[str], cut: bool = False) -> tuple[bytes, bool]:
+    """The bytes before the codings were applied, and whether that is only their beginning.
+
+    `cut`: `content` itself is only a beginning. Raises NotDecodable.
+    """
+    if not can_decode(names):
+        raise NotDecodable("this coding is not known here" if len(names) <= MOST_CODINGS else "too many codings")
+    for name in reversed(names):
+        content, cut = _inflated(content, name, cut)
+    return content, cut
+
+
+def _inflated(content: bytes, name: str, cut: bool) -> tuple[bytes, bool]:
+    found, rest, more = bytearray(), content, True
+    while more:  # gzip may consist of several members
+        inflater = zlib.decompressobj(_bits(name, rest))
+        try:
+            found += inflater.decompress(rest, MOST_BYTES + 1 - len(found))
+        except zlib.error as error:
+            raise NotDecodable(_reason(error)) from None
+        if len(found) > MOST_BYTES:
+            return bytes(found[:MOST_BYTES]), True
+        if not inflater.eof:
+            if cut:
+                return bytes(found), True
+            raise NotDecodable("it ends too early")
+        rest = inflater.unused_data
+        more = name != "deflate" and rest.startswith(b"\x1f\x8b")
+    return bytes(found), False
+
+
+def _bits(name: str, content: bytes) -> int:
+    """`deflate` is zlib's format, but some send what is within it without its two bytes of head."""
+    is_zlib = len(content) > 1 and content[0] & 15 == 8 and (content[0] << 8 | content[1]) % 31 == 0
+    return -zlib.MAX_WBITS if name == "deflate" and not is_zlib else _BITS[name]
+
+
+def _reason(error: zlib.error) -> str:
+    return re.sub(r"^Error -?\d+ while decompressing data: ", "", str(error))

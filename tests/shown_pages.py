@@ -1,0 +1,37 @@
+"""The macro of body.html as pages have it, for tests."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gatebook.viewer.shown.body import Shown, shown
+from gatebook.viewer.shown.text import marked
+from gatebook.viewer.shown.text import wire as as_meant
+
+_PAGES = Environment(
+    loader=PackageLoader("gatebook.viewer.pages"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PAGES.filters |= {"marked": marked, "wire": lambda text: marked(as_meant(text))}
+
+
+def drawn(body: Shown) -> str:
+    """As HTML."""
+    module: Any = _PAGES.get_template("body.html").module
+    return str(module.body(body, _link, lambda term: "/_/?" + urlencode({"filter": term}), "/raw", "/image"))
+
+
+def _link(**query: Any) -> str:
+    return "/it?" + urlencode({name: value for name, value in query.items() if value is not None})
+
+
+def looked_at(content: bytes, type: str = "", view: str | None = None, **options: Any) -> Shown:
+    """A body that was sent whole, with this Content-Type."""
+    headers = [["Content-Type", type]] if type else []
+    return shown(
+        headers + options.pop("headers", []), content, len(content), options.pop("truncated", False), view, **options
+    )
