@@ -4,7 +4,7 @@
 
 import { check } from "./filter_check.js"
 import { know, learn, learnSome, offers } from "./filter_offers.js"
-import { used } from "./saved.js"
+import * as saved from "./saved.js"
 
 const CHECK_MS = 250
 const UNFINISHED_MS = 1500 // until a word that is still being written is said to be wrong
@@ -15,8 +15,8 @@ const KEYS = {
 }
 
 let input, list, mark, says, wrong
-let offered = { options: [] }, active = -1
-let checked = { filter: null, error: null }, asking, timer, learned = -Infinity
+let offered = { options: [] }, active = -1, isWanted = false, isTyped = false
+let page, checked, asking, timer, learned = -Infinity
 
 export function start() {
     input = document.querySelector("#filter")
@@ -24,9 +24,11 @@ export function start() {
     wrong = document.querySelector("#filter-wrong")
     says = document.querySelector("#filter-says")
     build()
-    input.addEventListener("input", () => { open(); checkSoon() })
+    saved.start()
+    page = asMade()
+    input.addEventListener("input", () => { open(true); checkSoon() })
     input.addEventListener("keydown", press)
-    input.addEventListener("click", open)
+    input.addEventListener("click", () => open())
     input.addEventListener("focus", learnFirst)
     input.addEventListener("blur", () => { close(); checkNow() })
     for (const name of ["scroll", "keyup"]) input.addEventListener(name, align)
@@ -34,8 +36,9 @@ export function start() {
     for (const name of ["gatebook:listed", "gatebook:arrived"]) {
         document.addEventListener(name, ({ detail }) => document.activeElement == input && learnSome(detail.requests))
     }
-    addEventListener("pageshow", reset)
+    addEventListener("pageshow", reset) // also when somebody came back to it
     reset()
+    if (page.filter && !page.error) saved.used(page.filter)
 }
 
 function build() {
@@ -54,13 +57,21 @@ function build() {
     })
 }
 
-// As the page was made, also when somebody came back to it.
+// The filter of the page, and what its server found wrong with it.
+function asMade() {
+    const { position } = wrong.dataset, filter = input.defaultValue
+    const error = position && { message: says.textContent, position: [...filter].slice(0, position).join("").length }
+    return { filter, error }
+}
+
 function reset() {
-    const filter = document.body.dataset.filter ?? input.defaultValue
-    if (input.value != filter) input.value = filter
+    input.value = page.filter
+    checked = page
     close()
-    checkNow()
-    if (filter) check(filter).then(error => error || used(filter), () => {})
+    tell(page.error)
+    const there = mark.querySelector("mark")
+    if (there && !mark.hidden) input.scrollLeft = there.offsetLeft - input.clientWidth / 2
+    align()
 }
 
 async function learnFirst() {
@@ -71,6 +82,7 @@ async function learnFirst() {
             (await fetch(url)).json()))
         know(fields.fields)
         learn(page.requests)
+        if (isWanted) openAgain()
     } catch {
         learned = -Infinity
     }
@@ -78,11 +90,20 @@ async function learnFirst() {
 
 // The offers
 
-function open() {
+function open(typed = false) {
+    isWanted = true
+    isTyped = typed
     offered = offers(input.value, input.selectionStart)
     active = -1
     list.replaceChildren(...offered.options.map(option))
     show(offered.options.length > 0)
+}
+
+// With more to offer than before.
+function openAgain() {
+    const chosen = offered.options[active]?.written
+    open(isTyped)
+    point(offered.options.findIndex(one => one.written == chosen))
 }
 
 function option({ label, help }, place) {
@@ -95,6 +116,7 @@ function option({ label, help }, place) {
 }
 
 function close() {
+    isWanted = false
     show(false)
 }
 
@@ -136,9 +158,9 @@ function dismiss() {
     return was
 }
 
-// What Tab takes: what is pointed at, or the first one when a word is begun; else Tab goes on to what is next.
+// What Tab takes: what is pointed at, or the first one when somebody begins a word; else Tab goes on to what is next.
 function begun() {
-    return active < 0 && !list.hidden && offered.to > offered.from ? 0 : active
+    return active < 0 && isTyped && offered.begun ? 0 : active
 }
 
 function take(place) {
@@ -156,7 +178,7 @@ function take(place) {
 
 function checkSoon() {
     clearTimeout(timer)
-    tell(null)
+    mark.hidden = true
     timer = setTimeout(checkNow, CHECK_MS)
 }
 

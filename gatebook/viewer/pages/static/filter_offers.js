@@ -4,11 +4,13 @@
 import { decoded, grouped, name, quoted } from "./filter_text.js"
 import { named, recent } from "./saved.js"
 
-const MOST_SHOWN = 12
+const MOST_SHOWN = 40
 const MOST_VALUES = 300 // of one field
 const MOST_HEADERS = 200
 const MOST_LEARNED = 20 // requests of one event
+const MOST_BEFORE = 5
 const LONGEST = 200
+const JOINING = ["AND", "OR", "NOT"]
 const SECRET = ["authorization", "cookie", "proxy-authorization"]
 const ODD = /[\p{C}\p{Zl}\p{Zp}]/u
 const RUN = /[()]|(?:[^ \t\r\n()"]|"(?:[^"\\]|\\[^])*(?:"|\\?$))+/g
@@ -47,30 +49,34 @@ export function learnSome(requests) {
     learn(requests.slice(0, MOST_LEARNED))
 }
 
-// What may stand for text.slice(from, to): { from, to, options: [{ written, label, help, more }] }; `more`: there is
-// something to be written behind it, so offer on.
+// What may stand for text.slice(from, to): { from, to, begun, options: [{ written, label, help, more }] }.
+// `begun`: some of it is there already. `more`: there is something to be written behind it, so offer on.
 export function offers(text, caret) {
-    const nothing = { from: caret, to: caret, options: [] }
+    const nothing = { from: caret, to: caret, begun: false, options: [] }
     if (!/^(?:[ \t()]|$)/.test(text.slice(caret))) return nothing
     const last = [...text.slice(0, caret).matchAll(RUN)].at(-1)
     const touches = last && last.index + last[0].length == caret && !/^[()]$/.test(last[0])
     const run = touches ? last[0] : "", word = run.replace(/^-+/, "")
     const [, field, operator, value] = TERM.exec(word) ?? []
     const found = field ? values(field, operator, value) : word.startsWith('"') ? [] : words(word, text)
-    return { from: caret - word.length, to: caret, options: found.slice(0, MOST_SHOWN) }
+    const begun = (field ? value : word) != ""
+    return { from: caret - word.length, to: caret, begun, options: found.slice(0, MOST_SHOWN) }
 }
 
 function words(word, text) {
     const others = text.trim() != word
-    const saved = named().filter(one => word || !others).filter(one => includes(one.name, word))
+    const saved = named().filter(one => word ? includes(one.name, word) : !others)
         .map(one => ({ written: others ? grouped(one.filter) : one.filter, label: one.name, help: one.filter }))
-    const before = text ? [] : recent().map(filter => ({ written: filter, label: filter, help: "used before" }))
+    const before = (text ? [] : recent().slice(0, MOST_BEFORE))
+        .map(filter => ({ written: filter, label: filter, help: "used before" }))
     const begun = fields.filter(field => field.word.startsWith(word) && (field.word != word || field.takesKey))
-    return [
-        ...operators(word), ...headers(word), ...begun.map(offered), ...saved, ...before.slice(0, 5),
-        ...(others && word ? ["AND", "OR", "NOT"].filter(one => one.startsWith(word) && one != word) : [])
-            .map(one => ({ written: one, label: one, help: "" })),
-    ]
+    const joining = others && word ? JOINING.filter(one => one.startsWith(word) && one != word) : []
+    const found = [...operators(word), ...headers(word), ...begun.map(offered), ...joining.map(bare)]
+    return word ? [...found, ...saved] : [...saved, ...before, ...found]
+}
+
+function bare(word) {
+    return { written: word, label: word, help: "" }
 }
 
 function offered({ word, takesKey, operators, help }) {
