@@ -66,7 +66,12 @@ def test_nothing_wrong_is_no_words() -> None:
         (
             WELL._replace(database=False, spool=spool.Depth(5, 9, 1, None)),
             "trouble",
-            "The database does not answer the viewer, and what comes in waits in the spool meanwhile.",
+            "The database does not answer the viewer, and 5 requests wait in the spool.",
+        ),
+        (
+            WELL._replace(database=False),
+            "trouble",
+            "The database does not answer the viewer, and what comes in waits in the spool.",
         ),
         (
             WELL._replace(database=False, answering=0, silent=1, audit=verdict(missing=1200, twice=1)),

@@ -1,10 +1,13 @@
 // The gate's line: the replicas, the spool, the database and the last audit, asked for every five seconds while
 // somebody looks. What has not changed is not touched: a selection stays, and a screen reader hears only what is new.
-import { ago, clock, size } from "./text.js"
+import { ago, clock, day, size } from "./text.js"
+import { told } from "./told.js"
 
-const EVERY_MS = 5000, AGAIN_MS = 1000, PATIENCE_MS = 10000
+const EVERY_MS = 5000, PATIENCE_MS = 10000
+const AGAIN_MS = 2000 // a part that is restarted is back by then, and nobody need be told
 const at = id => document.getElementById("gate-" + id)
-let timer, asking, auditing, failures = 0, seen
+let timer, asking, auditing, seen
+let failures = 0, warnings = 0 // in a row
 
 export function start() {
     if (!at("facts")) return
@@ -21,11 +24,10 @@ async function look() {
         show(await asked())
         failures = 0
     } catch (error) {
-        if (++failures > 1) away(error) // the viewer may just be restarted
-    } finally {
-        asking = false
-        timer = setTimeout(look, failures == 1 ? AGAIN_MS : EVERY_MS)
+        if (++failures > 1) away(error)
     }
+    asking = false
+    timer = setTimeout(look, failures == 1 || warnings == 1 ? AGAIN_MS : EVERY_MS)
 }
 
 async function asked() {
@@ -36,8 +38,9 @@ async function asked() {
 
 function show(state) {
     seen = Date.parse(state.checked_at)
-    write(at("wrong"), state.words)
-    at("facts").replaceChildren(...facts(state).map((fact, place) => item(at("facts").children[place], ...fact)))
+    warnings = state.status == "warning" ? warnings + 1 : 0
+    write(at("wrong"), warnings == 1 ? "" : state.words)
+    facts(state).forEach((fact, place) => tell(at("facts").children[place] ?? added(), ...fact))
 }
 
 function away(error) {
@@ -55,80 +58,55 @@ function facts({ replicas, spool, database, last_audit: audit, oldest }) {
         [waiting(spool), spool?.rows > 0],
         [database ? "Database answers" : "Database away", !database],
         [audited(audit), audit && !audit.proven, audit?.sentence],
-        [oldest ? `Kept since ${day(oldest)}` : "", false, oldest],
+        [oldest ? `Kept since ${day(Date.parse(oldest))}` : "", false, oldest ?? ""],
     ]
 }
 
 function waiting(spool) {
     if (!spool) return "Spool not visible from here"
-    return spool.rows ? `Spool ${spool.rows.toLocaleString("en")}, ${size(spool.bytes)}` : "Spool empty"
+    return spool.rows ? `${spool.rows.toLocaleString("en")} in the spool, ${size(spool.bytes)}` : "Spool empty"
 }
 
 function audited(audit) {
     if (!audit) return "Not audited yet"
     const { missing, twice } = audit.counts
     const found = [missing && `${missing.toLocaleString("en")} missing`, twice && `${twice.toLocaleString("en")} twice`]
-    return `Audited ${ago(Date.parse(audit.finished_at))}, ${found.filter(Boolean).join(", ") || "nothing missing"}`
+    return `Audited ${ago(Date.parse(audit.finished_at))} ago, ${found.filter(Boolean).join(", ") || "nothing missing"}`
 }
 
-function day(time) {
-    return new Date(time).toLocaleDateString("en-CA") // its parts in the order of ISO 8601
+function added() {
+    return at("facts").appendChild(document.createElement("li"))
 }
 
-function item(before, words, wrong, more) {
-    const one = before ?? document.createElement("li")
+function tell(one, words, wrong, more = "") {
     write(one, words)
     one.className = wrong ? "wrong" : ""
     one.hidden = !words
-    if (more) one.title = more
-    else one.removeAttribute("title")
-    return one
+    one.title = more
 }
 
 function write(one, words) {
     if (one.textContent != words) one.textContent = words
 }
 
+// The page is told how far it is, and at the end what was found.
 async function audit() {
     auditing = new AbortController()
     at("ask").textContent = "Stop the audit"
+    found("")
     progress({ progress: 0, lines: 0 })
-    found("", false)
     try {
-        await told(auditing.signal)
+        const { sentence, proven } = await told("/_/api/audit", "audit", { signal: auditing.signal, progress })
+        found(sentence, !proven)
     } catch (error) {
-        if (error.name != "AbortError") found(error.message, true)
-    } finally {
-        auditing = undefined
-        at("ask").textContent = "Audit now"
-        at("done").hidden = true
-        write(at("read"), "")
-        clearTimeout(timer)
-        timer = setTimeout(look, AGAIN_MS) // the state is remembered for a second
+        if (error.name != "AbortError") found(`The audit was not made: ${error.message}.`, true)
     }
-}
-
-// By lines: how far it is, and at the end what it found.
-async function told(signal) {
-    const answer = await fetch("/_/api/audit", { signal, headers: { accept: "application/x-ndjson" } })
-    if (!answer.ok) throw failure(await answer.json().catch(() => ({})))
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
-    for (let rest = ""; ;) {
-        const { value, done } = await reader.read()
-        if (done) throw new Error("The audit broke off.")
-        const lines = (rest + value).split("\n")
-        rest = lines.pop()
-        for (const { error, audit, ...so_far } of lines.map(line => JSON.parse(line))) {
-            if (error) throw failure(error)
-            if (audit) return found(audit.sentence, !audit.proven)
-            progress(so_far)
-        }
-    }
-}
-
-// Of a problem document, or of anything else that came in place of one.
-function failure({ title, detail = title ?? "the viewer does not answer", hint }) {
-    return new Error(`The audit could not be made: ${detail}${hint ? `; ${hint}` : ""}.`)
+    auditing = undefined
+    at("ask").textContent = "Audit now"
+    at("done").hidden = true
+    write(at("read"), "")
+    clearTimeout(timer)
+    timer = setTimeout(look, AGAIN_MS) // the viewer remembers for a second what it told
 }
 
 function progress({ progress, lines }) {
@@ -137,7 +115,7 @@ function progress({ progress, lines }) {
     write(at("read"), `${Math.round(100 * progress)} %, ${lines.toLocaleString("en")} lines`)
 }
 
-function found(sentence, wrong) {
+function found(sentence, wrong = false) {
     at("found").className = wrong ? "wrong" : ""
     write(at("found"), sentence)
 }

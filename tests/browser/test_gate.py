@@ -1,0 +1,189 @@
+"""The gate's line in a real browser, on a real stack: quiet while all is well, and loud when it is not.
+
+Plot: somebody looks on while a replica hangs, the database is away, and the viewer is; then has the log audited.
+"""
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+from local_stack import Stack, made_stack
+from playwright.sync_api import Browser, Locator, Page, expect
+
+SOON_MS = 20_000  # it looks every five seconds, and twice before it warns
+WRONG = "#gate-wrong"
+Look = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """One of this module's own, since its parts are stopped."""
+    for made in made_stack():
+        made.up("--scale", 3)
+        yield made
+
+
+@pytest.fixture
+def look(stack: Stack, browser: Browser) -> Iterator[Look]:
+    """Opens the viewer; a page may say on its console that what is away did not answer, and nothing else."""
+    complaints: list[str] = []
+    contexts = []
+
+    def look(**options: Any) -> Page:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{stack.url}/_/")
+        return page
+
+    yield look
+    for context in contexts:
+        context.close()
+    assert not [text for text in complaints if not text.startswith("Failed to load resource")]
+
+
+@pytest.fixture
+def stopped(stack: Stack) -> Iterator[Callable[[str], None]]:
+    """Stops a part and what it has started, as a machine that hangs does, until the end of the test."""
+    processes: list[psutil.Process] = []
+
+    def stop(name: str) -> None:
+        part = psutil.Process(stack.part(name)["pid"])
+        for process in (part, *part.children(recursive=True)):
+            process.send_signal(signal.SIGSTOP)
+            processes.append(process)
+
+    yield stop
+    for process in reversed(processes):
+        if process.is_running():
+            process.send_signal(signal.SIGCONT)
+    stack.until_healthy()
+
+
+def facts(page: Page) -> Locator:
+    return page.locator("#gate-facts li:visible")
+
+
+def test_it_is_one_quiet_line_while_all_is_well(look: Look) -> None:
+    page = look(viewport={"width": 1280, "height": 600})
+    expect(facts(page)).to_have_text(
+        [
+            "3 of 3 replicas",
+            "Spool empty",
+            "Database answers",
+            "Not audited yet",
+            re.compile(r"Kept since \d{4}-\d\d-\d\d"),
+        ]
+    )
+    expect(page.locator(WRONG)).to_be_hidden()
+    expect(page.locator("#gate .wrong")).to_have_count(0)
+    line = page.locator("#gate").bounding_box()
+    assert line and line["height"] < 60
+
+
+def test_without_scripts_it_leads_to_what_it_would_tell(look: Look, stack: Stack) -> None:
+    page = look(java_script_enabled=False)
+    expect(page.locator("#gate").get_by_role("button")).to_have_count(0)
+    page.get_by_role("link", name="How the gate is").click()
+    page.wait_for_url(f"{stack.url}/_/api/gate")
+    assert '"status":"ok"' in page.locator("body").inner_text()
+
+
+def test_a_replica_that_hangs_is_told_loudly_and_taken_back(
+    look: Look, stack: Stack, stopped: Callable[[str], None]
+) -> None:
+    page = look()
+    expect(facts(page).first).to_have_text("3 of 3 replicas")
+    stopped("webapp-2")
+    expect(page.get_by_role("alert")).to_have_text("1 of 3 replicas does not answer.", timeout=SOON_MS)
+    expect(page.locator("#gate-facts .wrong")).to_have_text(["2 of 3 replicas"])
+    expect(page.locator(WRONG)).to_be_hidden(timeout=2 * SOON_MS)  # the stack has replaced it
+    expect(facts(page).first).to_have_text("3 of 3 replicas")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_a_database_that_is_away_is_told_and_fits(
+    look: Look, stack: Stack, stopped: Callable[[str], None], scheme: str, width: int
+) -> None:
+    page = look(color_scheme=scheme, viewport={"width": width, "height": 700})
+    expect(facts(page).first).to_have_text("3 of 3 replicas")
+    stopped("db")
+    assert stack.send("POST", "/while-away").headers["gatebook-durability"] == "spooled"
+    words = re.compile(r"The database does not answer the viewer, and \d request.* in the spool\.")
+    expect(page.locator(WRONG)).to_have_text(words, timeout=SOON_MS)
+    expect(facts(page).nth(1)).to_have_text(re.compile(r"^\d in the spool, [\d.]+ KiB$"))
+    expect(facts(page).nth(2)).to_have_text("Database away")
+    box = page.locator("#gate").bounding_box()
+    assert box and box["width"] <= width
+    wide = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent)"
+    assert page.locator("#gate, #gate p, #gate li").evaluate_all(wide) == []
+
+
+def test_a_viewer_that_is_away_is_told_and_what_is_shown_is_said_to_be_old(look: Look, stack: Stack) -> None:
+    page = look()
+    expect(facts(page).first).to_have_text("3 of 3 replicas")
+    page.route("**/_/api/gate", lambda route: route.fulfill(status=503, body="{}"))
+    expect(page.locator(WRONG)).to_have_text(
+        re.compile(r"^The viewer does not answer\. .* What is shown below is from \d\d:\d\d:\d\d"), timeout=SOON_MS
+    )
+    page.unroute("**/_/api/gate")
+    page.route("**/_/api/gate", lambda route: route.abort())
+    expect(page.locator(WRONG)).to_contain_text("Nothing answers here", timeout=SOON_MS)
+    page.unroute("**/_/api/gate")
+    expect(page.locator(WRONG)).to_be_hidden(timeout=SOON_MS)
+
+
+def test_it_asks_for_nothing_while_nobody_looks(look: Look) -> None:
+    page = look()
+    expect(facts(page).first).to_have_text("3 of 3 replicas")
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(5500)  # its own pace
+    assert not [url for url in asked if url.endswith("/_/api/gate")]
+    with page.expect_response("**/_/api/gate"):
+        page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_an_audit_can_be_had_and_stopped(look: Look, stack: Stack) -> None:
+    page = look()
+    stack.send("GET", "/to-be-audited")
+    page.get_by_role("button", name="Audit now").click()
+    expect(page.get_by_role("progressbar", name="Audit")).to_be_visible()
+    page.get_by_role("button", name="Stop the audit").click()
+    expect(page.get_by_role("progressbar", name="Audit")).to_be_hidden()
+    expect(page.locator("#gate-found")).to_be_hidden()
+    page.get_by_role("button", name="Audit now").click()
+    expect(page.locator("#gate-found")).to_have_text(
+        re.compile(r"^Of \d+ requests acknowledged .* none is missing and none came twice"), timeout=SOON_MS
+    )
+    expect(page.locator("#gate-found")).to_have_attribute("role", "status")
+    expect(facts(page).nth(3)).to_have_text(re.compile(r"^Audited \d+ s ago, nothing missing$"), timeout=SOON_MS)
+
+
+def test_what_an_audit_finds_missing_is_told_loudly(look: Look, stack: Stack) -> None:
+    page = look()
+    gone = stack.send("GET", "/to-be-lost").headers["gatebook-id"]
+    stack.sql(f"DELETE FROM requests WHERE id = '{gone}'")
+    page.get_by_role("button", name="Audit now").click()
+    expect(page.locator("#gate-found.wrong")).to_contain_text("1 is missing", timeout=SOON_MS)
+    expect(page.locator(WRONG)).to_have_text("The last audit found 1 missing.", timeout=SOON_MS)
+    expect(page.locator("#gate-facts .wrong")).to_have_text(re.compile(r"^Audited .* ago, 1 missing$"))
+
+
+def test_an_audit_that_cannot_be_made_says_why(look: Look, stack: Stack) -> None:
+    [log] = stack.data.rglob("access.log")
+    os.rename(log, log.with_name("elsewhere"))
+    try:
+        page = look()
+        page.get_by_role("button", name="Audit now").click()
+        expect(page.locator("#gate-found.wrong")).to_contain_text("The audit was not made: the load balancer's log")
+    finally:
+        os.rename(log.with_name("elsewhere"), log)
