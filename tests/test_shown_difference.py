@@ -119,13 +119,16 @@ def test_text_is_compared_line_by_line() -> None:
     a[10:12], b[10:12] = ["old", "gone"], ["new"]
     body = bodies("\n".join(a).encode(), "\n".join(b).encode()).body
     assert body.kind == "text"
-    assert differing(body.pairs) == [("11", "old", "new"), ("12", "gone", None)]
+    assert differing(body.pairs) == [("11", "old", "new"), ("12 / –", "gone", None)]
     assert [pair.skipped for pair in body.pairs if pair.skipped] == [7, 5]
     assert len(body.pairs) == 1 + 3 + 2 + 3 + 1
 
 
 def test_inserted_lines_move_no_others() -> None:
-    assert differing(bodies(b"a\nb\nc\n", b"a\nx\ny\nb\nc\n").body.pairs) == [("2", None, "x"), ("3", None, "y")]
+    assert differing(bodies(b"a\nb\nc\n", b"a\nx\ny\nb\nc\n").body.pairs) == [
+        ("– / 2", None, "x"),
+        ("– / 3", None, "y"),
+    ]
 
 
 @pytest.mark.parametrize(

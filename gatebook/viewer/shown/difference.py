@@ -276,7 +276,8 @@ def _changed_lines(a: list[str], b: list[str], at_a: int, at_b: int) -> Iterator
 
 
 def _line(a: str | None, b: str | None, at_a: int, at_b: int) -> Pair:
-    number = str((at_b if a is None else at_a) + 1)
+    on_a, on_b = "–" if a is None else str(at_a + 1), "–" if b is None else str(at_b + 1)
+    number = on_a if on_a == on_b else f"{on_a} / {on_b}"
     if a is not None and b is not None:
         return Pair(number, *_cut(a, b))
     return Pair(number, None if a is None else _start(a), None if b is None else _start(b))
