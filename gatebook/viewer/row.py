@@ -42,3 +42,8 @@ def item(row: asyncpg.Record) -> dict[str, Any]:
     told["id"] = str(row["id"])
     told["headers"] = orjson.Fragment(row["headers"])  # JSON already
     return told
+
+
+def unpacked(row: asyncpg.Record) -> dict[str, Any]:
+    """The same for whoever looks into it: headers as lists of name and value."""
+    return {**item(row), "headers": orjson.loads(row["headers"])}

@@ -24,7 +24,7 @@ from gatebook.viewer.api.parameters import Db
 from gatebook.viewer.database import Database
 from gatebook.viewer.events import Hub
 from gatebook.viewer.gate import Gate
-from gatebook.viewer.pages import compare, lists, problem_page
+from gatebook.viewer.pages import compare, image, lists, one, problem_page
 from gatebook.viewer.passage import Passages
 
 READY_WITHIN_S = 1.0  # a database that is silent takes twice that, since its connection is given up first
@@ -118,5 +118,7 @@ _PARTS = (
     ("docs", docs.router),
     ("pages", static.router),
     ("pages", lists.router),
+    ("pages", one.router),
+    ("pages", image.router),
     ("pages", compare.router),
 )

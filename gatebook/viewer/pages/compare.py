@@ -8,7 +8,6 @@ import asyncio
 from uuid import UUID
 
 import asyncpg
-import orjson
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -16,7 +15,7 @@ from gatebook.viewer.api.parameters import Db
 from gatebook.viewer.api.requests import not_recorded
 from gatebook.viewer.database import Database
 from gatebook.viewer.pages.template import render
-from gatebook.viewer.row import Recorded
+from gatebook.viewer.row import unpacked
 from gatebook.viewer.shown import difference
 from gatebook.viewer.shown.difference import Sent
 
@@ -42,12 +41,7 @@ async def _sent(database: Database, id: UUID) -> Sent:
     row = await database.row("shown_request", id, COMPARED_BYTES)
     if row is None:
         raise not_recorded(id)
-    return Sent(_request(row), row["body"] if _is_whole(row) else None, row["sha256"])
-
-
-def _request(row: asyncpg.Record) -> dict[str, object]:
-    told = {name: row[name] for name in Recorded.model_fields}
-    return told | {"id": str(row["id"]), "headers": orjson.loads(row["headers"])}
+    return Sent(unpacked(row), row["body"] if _is_whole(row) else None, row["sha256"])
 
 
 def _is_whole(row: asyncpg.Record) -> bool:

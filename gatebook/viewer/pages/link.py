@@ -30,6 +30,11 @@ def to_body(id: UUID | str) -> str:
     return f"/_/api/requests/{id}/body"
 
 
+def to_image(id: UUID | str) -> str:
+    """A body that is a picture, to be looked at."""
+    return f"/_/requests/{id}/image"
+
+
 def origin(request: Request) -> str:
     """Where whoever asks has the gate: scheme, host and port."""
     return f"{request.headers.get('x-forwarded-proto', 'http')}://{request.headers.get('host') or 'localhost'}"

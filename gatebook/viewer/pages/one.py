@@ -4,26 +4,29 @@ Rule: at most `SHOWN_BYTES` of a body are read, and drawing them holds up nobody
 """
 
 import asyncio
+import re
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-import orjson
+import asyncpg
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatebook.filter import parse
+from gatebook.filter import parse, written
 from gatebook.snippets import curl, httpie, python
 from gatebook.viewer.api.parameters import Db, Filter
 from gatebook.viewer.api.requests import neighbour, not_recorded
 from gatebook.viewer.pages import link
 from gatebook.viewer.pages.lists import listing
-from gatebook.viewer.pages.template import render
-from gatebook.viewer.row import Recorded
+from gatebook.viewer.pages.template import narrowed, render
+from gatebook.viewer.row import unpacked
 from gatebook.viewer.shown import body as bodies
 from gatebook.viewer.shown import jwt
 
 SHOWN_BYTES = 1024 * 1024
+_PATH = re.compile("/[^?#]*")
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,31 +49,39 @@ async def one(
     row = await database.row("shown_request", id, SHOWN_BYTES)
     if row is None:
         raise not_recorded(id)
-    found: dict[str, Any] = {name: row[name] for name in Recorded.model_fields}
-    found |= {"id": str(id), "headers": orjson.loads(row["headers"])}
-    told = {"one": found, "kept": row["kept"], "sha256": row["sha256"], "filter": filter}
-    told |= {"query": {"view": view, "at": at or None, "decoded": "1" if decoded else None}}
-    listed = {} if bare else {"by": None, "compare": None, "cursor": None, **await listing(database, filter)}
-    body = row["body"]
+    template, listed = "request.html", {}
+    if not bare:
+        template, listed = "list.html", {"by": None, "compare": None, "cursor": None, **await listing(database, filter)}
 
     def drawn() -> Response:
-        whole = body is not None and len(body) == row["kept"]
-        told["shown"] = bodies.shown(
-            found["headers"],
-            body,
-            found["body_size"],
-            found["truncated"],
-            view=view,
-            at=at,
-            decoded=decoded,
-            whole=whole,
-        )
-        told["line"] = f"{found['method']} {found['target']} HTTP/{found['http_version']}"
-        told["tokens"] = jwt.tokens(found, body)
-        told["snippets"] = _snippets(found, body if whole else None, link.origin(request))
-        return render("request.html" if bare else "list.html", listed | told)
+        return render(template, listed | _told(row, filter, link.origin(request), (view, at, decoded)))
 
     return await asyncio.to_thread(drawn)
+
+
+def _told(row: asyncpg.Record, filter: str, origin: str, look: tuple[str | None, int, bool]) -> dict[str, Any]:
+    """What the template needs to know."""
+    found, body, id = unpacked(row), row["body"], row["id"]
+    whole = body is not None and len(body) == row["kept"]
+    return {
+        "one": found,
+        "kept": row["kept"],
+        "sha256": row["sha256"],
+        "filter": filter,
+        "origin": origin,
+        "line": f"{found['method']} {found['target']} HTTP/{found['http_version']}",
+        "path": narrowed(filter, "path", path[0]) if (path := _PATH.match(found["target"])) else None,
+        "shown": bodies.shown(found["headers"], body, found["body_size"], found["truncated"], *look, whole),
+        "tokens": jwt.tokens(found, body),
+        "snippets": _snippets(found, body if whole else None, origin),
+        "at_this": partial(link.to_request, id, filter),
+        "narrowed_by_term": partial(_narrowed, filter),
+    }
+
+
+def _narrowed(filter: str, term: str) -> str:
+    """The list of what matches this term too."""
+    return link.to_list(written.both(filter, term))
 
 
 def _snippets(found: dict[str, Any], body: bytes | None, origin: str) -> list[tuple[str, str, list[str]]]:
