@@ -1,5 +1,10 @@
 """The macro of body.html as pages have it, for tests."""
 
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -35,3 +40,22 @@ def looked_at(content: bytes, type: str = "", view: str | None = None, **options
     return shown(
         headers + options.pop("headers", []), content, len(content), options.pop("truncated", False), view, **options
     )
+
+
+def png(width: int = 2, height: int = 1) -> bytes:
+    """A true picture if it is small; of a large one only the head is true."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    lines = zlib.compress((b"\0" + b"\x40\x80\xc0" * min(width, 500)) * min(height, 500))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
+
+
+@contextmanager
+def soon() -> Iterator[None]:
+    """What is in the block must take no more than a second of a processor."""
+    began = time.thread_time()
+    yield
+    assert time.thread_time() - began < 1
