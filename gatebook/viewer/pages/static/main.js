@@ -8,8 +8,7 @@ import * as live from "./live.js"
 import * as older from "./older.js"
 import * as pane from "./pane.js"
 import * as picture from "./picture.js"
-import * as saved from "./saved.js"
 import { tellTimes } from "./times.js"
 
 tellTimes(document)
-for (const part of [list, older, pane, live, filterBox, saved, gate, picture, copy, keys]) part.start()
+for (const part of [list, older, pane, live, filterBox, gate, picture, copy, keys]) part.start()
