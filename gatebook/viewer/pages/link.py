@@ -1,9 +1,12 @@
 """Where the pages are: each has an address of its own, which says all that it shows."""
 
+import re
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from starlette.requests import Request
+
+_HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 
 
 def to_list(filter: str = "", **query: object) -> str:
@@ -36,8 +39,9 @@ def to_image(id: UUID | str) -> str:
 
 
 def origin(request: Request) -> str:
-    """Where whoever asks has the gate: scheme, host and port."""
-    return f"{request.headers.get('x-forwarded-proto', 'http')}://{request.headers.get('host') or 'localhost'}"
+    """Where whoever asks has the gate: scheme, host and port; a Host that is none is not repeated."""
+    host, scheme = request.headers.get("host", ""), request.headers.get("x-forwarded-proto")
+    return f"{'https' if scheme == 'https' else 'http'}://{host if _HOST.fullmatch(host) else 'localhost'}"
 
 
 def _with_query(path: str, **query: object) -> str:
