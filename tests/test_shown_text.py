@@ -91,3 +91,8 @@ def test_wire_text_is_utf8_where_it_can_be(sent: bytes, text: str) -> None:
 
 def test_what_is_no_wire_text_stays() -> None:
     assert wire("€") == "€"
+
+
+def test_a_byte_that_did_not_decode_is_not_taken_for_a_surrogate():
+    assert marked("\udc80", undecoded=True) == '<span class="odd" title="byte \\x80">\\x80</span>'
+    assert marked("\udc80") == '<span class="odd" title="U+DC80">\\udc80</span>'
