@@ -5,6 +5,7 @@ Unicode, as JSON is; all others are wire text, one character per byte.
 """
 
 import re
+from functools import lru_cache
 
 from gatebook.filter.parse import MOST_CHARACTERS
 
@@ -12,7 +13,10 @@ _EXACTLY = ("method", "target", "header", "body")  # where : asks for less than 
 _ENDS_A_VALUE = re.compile(r'[ \t\r\n()"]')
 _ENDS_A_NAME = re.compile(r'[ \t\r\n()":=<>]')
 _UNWRITABLE = re.compile("[\0\r\n\ud800-\udfff]")  # no column has them, a box of one line, or UTF-8
-_TOKEN = re.compile(r'[()]|(?P<word>(?:AND|OR|NOT)(?![^ \t\r\n()"])|-)|(?:[^ \t\r\n()"]|"(?:[^"\\]|\\[\s\S])*")+')
+# A quote that nobody closes goes on to the end, so that its time grows with the text even then.
+_TOKEN = re.compile(
+    r'[()]|(?P<word>(?:AND|OR|NOT)(?![^ \t\r\n()"])|-)|(?:[^ \t\r\n()"]|"(?:[^"\\]|\\[\s\S])*(?:"|\\?\Z))+'
+)
 
 
 def term(field: str, value: str, *keys: str) -> str | None:
@@ -52,9 +56,11 @@ def both(filter: str, term: str) -> str:
     return f"{filter} {term}" if filter else term
 
 
-def _parts(filter: str) -> tuple[list[str], bool]:
+@lru_cache(64)  # a page adds each of its values to the same one
+def _parts(filter: str) -> tuple[frozenset[str], bool]:
     """What stands beside each other at the top, without AND, and whether there is an OR."""
-    found, either, depth, start = [], False, 0, None
+    found: set[str] = set()
+    either, depth, start = False, 0, None
     for token in _TOKEN.finditer(filter):
         depth += {"(": 1, ")": -1}.get(token[0], 0)
         start = token.start() if start is None else start
@@ -62,9 +68,9 @@ def _parts(filter: str) -> tuple[list[str], bool]:
             either = either or token[0] == "OR"
             start = None if token[0] in ("OR", "AND") else start
         elif depth == 0:
-            found.append(filter[start : token.end()])
+            found.add(filter[start : token.end()])
             start = None
-    return found, either
+    return frozenset(found), either
 
 
 def _decoded(wire: str) -> str | None:

@@ -36,8 +36,9 @@ export function start() {
     for (const name of ["gatebook:listed", "gatebook:arrived"]) {
         document.addEventListener(name, ({ detail }) => document.activeElement == input && learnSome(detail.requests))
     }
-    addEventListener("pageshow", reset) // also when somebody came back to it
-    reset()
+    addEventListener("pageshow", ({ persisted }) => persisted && reset()) // somebody came back to it
+    checked = page
+    input.value == page.filter ? reset() : checkSoon()
     if (page.filter && !page.error) saved.used(page.filter)
 }
 

@@ -6,7 +6,7 @@ const EXACTLY = ["method", "target", "header", "body"] // where : asks for less 
 const ENDS_A_VALUE = /[ \t\r\n()"]/
 const ENDS_A_NAME = /[ \t\r\n()":=<>]/
 const UNWRITABLE = /[\0\r\n\p{Surrogate}]/u // no column has them, a box of one line, or UTF-8
-const TOKEN = /[()]|((?:AND|OR|NOT)(?![^ \t\r\n()"])|-)|(?:[^ \t\r\n()"]|"(?:[^"\\]|\\[^])*")+/g
+const TOKEN = /[()]|((?:AND|OR|NOT)(?![^ \t\r\n()"])|-)|(?:[^ \t\r\n()"]|"(?:[^"\\]|\\[^])*(?:"|\\?$))+/g
 const TIME = /^(?:-|NOT[ \t\r\n]|[ \t\r\n])*(?:since|until)[:=]/
 const BLANKS = /^[ \t\r\n]+|[ \t\r\n]+$/g
 

@@ -30,7 +30,7 @@ export function start() {
     if (!saved) return
     input = document.querySelector("#filter")
     panel = document.querySelector("#saved-panel")
-    saved.addEventListener("toggle", () => saved.open && draw())
+    saved.addEventListener("toggle", () => saved.open ? draw() : panel.replaceChildren())
     saved.addEventListener("keydown", event => {
         if (event.key != "Escape" || !saved.open) return
         event.stopPropagation()
