@@ -62,8 +62,9 @@ def counts(stack: Stack, filter: str, by: str) -> dict[str, int]:
 
 
 def lanes(picture: Locator) -> dict[str, int]:
-    names, numbers = (picture.locator(f".lanes .{kind}").all_inner_texts() for kind in ("name", "count"))
-    return dict(zip(names, (int(number.replace(",", "")) for number in numbers), strict=True))
+    """The names and counts of all lanes at one moment."""
+    texts = "all => all.map(one => ['.name', '.count'].map(part => one.querySelector(part).textContent))"
+    return {name: int(count.replace(",", "")) for name, count in picture.locator("li").evaluate_all(texts)}
 
 
 def asked(page: Page) -> str:
@@ -111,6 +112,18 @@ def test_what_comes_in_live_is_counted_once(open_page: Open, stack: Stack) -> No
     send(stack, "/live")
     until(lambda: lanes(picture)["GET"] == 3 * METHODS["GET"], "the third round")
     assert not questions
+
+
+def test_a_browser_whose_clock_is_wrong_shows_the_time_of_the_gate(open_page: Open, stack: Stack) -> None:
+    send(stack, "/clock")
+    page = open_page()
+    page.add_init_script("{ const now = Date.now; Date.now = () => now() - 7200e3 }")
+    picture = look(page, stack, "path:/clock since:15m", "method")
+    until(lambda: lanes(picture) == METHODS, f"lanes {METHODS}")
+    send(stack, "/clock")
+    expected = {method: count * 2 for method, count in METHODS.items()}
+    until(lambda: lanes(picture) == expected, f"lanes {expected}")
+    expect(picture.locator(".say")).to_contain_text("in the last 15 min")
 
 
 def test_a_page_that_is_opened_while_requests_come_counts_each_once(open_page: Open, stack: Stack) -> None:
@@ -295,3 +308,51 @@ def test_a_replica_that_falls_silent_is_said(open_page: Open, own_stack: Stack, 
         expect(picture.locator(".spread")).to_contain_text("webapp-2")
         expect(picture.get_by_role("status")).to_have_text("webapp-2 is back.", timeout=60_000)
     page.close()
+
+
+def test_a_count_that_takes_long_is_drawn_as_it_comes(open_page: Open, stack: Stack) -> None:
+    """The API is played: a first part down to the middle, and the rest when the test lets it come."""
+    page = open_page()
+    waiting: list[Any] = []
+    middle = "2026-03-07T12:00:00.000Z"
+
+    def part(groups: list[dict[str, Any]], next: str | None, reached: str | None) -> str:
+        return json.dumps({"counts": {"groups": groups, "others": 0, "next": next, "reached": reached}}) + "\n"
+
+    def answer(route: Any) -> None:
+        if "cursor" in route.request.url:
+            waiting.append(route)
+        else:
+            later = {"start": "2026-03-07T18:00:00.000Z", "value": None, "count": 5, "bytes": 0}
+            route.fulfill(body=part([later], "a@1", middle))
+
+    page.route("**/_/api/counts**", answer)
+    page.goto(f"{stack.url}/_/?filter=since:2026-03-07%20until:2026-03-08")
+    picture = page.locator("#picture")
+    expect(picture.locator(".say b")).to_have_text("5")
+    expect(picture.locator(".state")).to_have_text("Counting: 50 %")
+    place, pending = box(picture), picture.locator(".pending").bounding_box() or {}
+    assert pending["width"] == pytest.approx(place["width"] / 2, abs=1)
+    until(lambda: page.evaluate("1") and waiting, "the second question")
+    earlier = {"start": "2026-03-07T06:00:00.000Z", "value": None, "count": 2, "bytes": 0}
+    waiting[0].fulfill(body=part([earlier], None, None))
+    expect(picture.locator(".say b")).to_have_text("7")
+    expect(picture.locator(".state")).to_have_text("")
+    expect(picture.locator(".pending")).to_be_hidden()
+
+
+def test_a_filter_of_the_future_is_not_counted(open_page: Open, stack: Stack) -> None:
+    page = open_page()
+    page.goto(f"{stack.url}/_/?filter=since:2031-01-01")
+    expect(page.locator("#picture .state")).to_contain_text("leaves no time")
+
+
+def test_values_beyond_the_lanes_are_drawn_together(open_page: Open, stack: Stack) -> None:
+    for number in range(60):
+        for _ in range(1 + (number < 8)):
+            stack.send("GET", f"/many/{number}?many")
+    picture = look(open_page(), stack, "target:?many", "path")
+    expect(picture.locator("li")).to_have_count(9)
+    expect(picture.locator("li").last).to_contain_text("all others")
+    expect(picture.locator(".say b")).to_have_text("68")
+    expect(picture.locator("li").last.locator(".count")).to_have_text("52")

@@ -8,7 +8,7 @@ import { Lanes } from "./picture_lanes.js"
 import { beside, fixed, zoom } from "./picture_links.js"
 import { Ranking } from "./picture_ranking.js"
 import { Sentences } from "./picture_sentences.js"
-import { named, outgrown, planned, round, steps, ticks } from "./picture_span.js"
+import { duration, named, outgrown, planned, round, steps, ticks } from "./picture_span.js"
 
 const AHEAD_MS = 1000 // of the question: nothing that was received later can be in its answer
 const TAIL_MS = 10e3
@@ -17,7 +17,6 @@ const RETRY_MS = 5e3
 const LONG_MS = 60e3 // then a count waits to be told to go on
 const DRAW_EVERY_MS = 200
 const KEPT_CLOSED = "gatebook.picture.closed"
-const RELATIVE = /(?:^|[ (])since[:=]\d+(?:\.\d+)?[smhdw]/ // moves with time
 const VALUE = {
     replica: ({ replica }) => replica,
     method: ({ method }) => method,
@@ -100,7 +99,8 @@ class Picture {
     async count(signal) {
         const { since, until, ahead } = await checked(here.filter, signal)
         this.ahead = ahead
-        const now = this.now, plan = planned({ since, until }, RELATIVE.test(here.filter), oldestListed(), now)
+        const now = this.now, back = duration(here.filter, { since }, now)
+        const plan = planned({ since, until }, back, oldestListed(), now)
         this.lanes.frame.ariaBusy = String(plan != null)
         if (!plan) return this.sentences.fail("The filter leaves no time in which there could be any", false)
         const { begin, moves } = steps(plan, now), bound = Math.ceil(now + AHEAD_MS)

@@ -5,7 +5,8 @@
 import { hue, shown } from "./text.js"
 
 const SVG = "http://www.w3.org/2000/svg"
-const LABEL_PX = 88 // on the axis
+const LABEL_EMS = 5.5 // on the axis, the longest being 13:37:30
+const MOST_LABELS = 16
 
 export class Lanes {
     // `link(value)`: where a value's name leads, or null.
@@ -24,11 +25,16 @@ export class Lanes {
     }
 
     get width() {
-        return this.brush.clientWidth
+        return this.brush.getBoundingClientRect().width
+    }
+
+    // How wide a label is, at most.
+    get label() {
+        return LABEL_EMS * parseFloat(getComputedStyle(this.axis).fontSize)
     }
 
     get labels() {
-        return Math.max(Math.floor(this.width / LABEL_PX), 2)
+        return Math.min(Math.max(Math.floor(this.width / this.label), 2), MOST_LABELS)
     }
 
     // `lanes`: [{value, name, counts, count, share, note, loud, quietFrom}]; `partial`, `pending`, `selection`: steps.
@@ -53,6 +59,7 @@ export class Lanes {
         if (row) return row
         const item = made("li", lane.hue ? hue(lane.value) : lane.rest ? "rest" : ""), svg = drawn("svg")
         svg.ariaHidden = "true"
+        svg.setAttribute("preserveAspectRatio", "none") // a height that is no whole pixel must not narrow it
         const [grid, bars, partial, quiet] = ["grid", "bars", "bars partial", "quiet"].map(name => {
             const path = svg.appendChild(drawn("path"))
             path.setAttribute("class", name)
@@ -61,17 +68,19 @@ export class Lanes {
         const to = lane.value != null && !lane.rest ? this.link(lane.value) : null
         const name = made(to ? "a" : "span", "name")
         if (to) name.href = to
-        name.textContent = lane.rest ? lane.name : lane.name == null ? "" : shown(lane.name, 80) || "(empty)"
-        if (!lane.rest && lane.name) name.title = shown(lane.name, 1000)
+        if (!lane.rest && lane.name != null) {
+            name.textContent = shown(lane.name, 80) || "(empty)"
+            name.title = shown(lane.name, 1000)
+        }
         const [count, share] = ["count", "share"].map(kind => made("span", kind))
         item.append(name, svg, count, share)
-        row = { item, svg, grid, bars, partial, quiet, count, share }
+        row = { item, name, svg, grid, bars, partial, quiet, count, share }
         this.rows.set(lane.value, row)
         return row
     }
 
-    #fill(row, { counts, count, share, note, loud, quietFrom }, { steps, highest, ticks, partial }) {
-        const height = row.svg.clientHeight, { width } = this, edge = steps.to - 1
+    #fill(row, { name, rest, counts, count, share, note, loud, quietFrom }, { steps, highest, ticks, partial }) {
+        const { width, height } = row.svg.getBoundingClientRect(), edge = steps.to - 1
         row.svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
         const bar = place => this.#bar(place, counts[place], highest, height, steps)
         const all = counts.map((_, n) => n), isPartial = n => partial.includes(n + steps.from)
@@ -81,6 +90,7 @@ export class Lanes {
         const from = quietFrom == null ? null : this.x(Math.min(quietFrom, edge))
         set(row.quiet, from == null ? "" : `M${from} ${height - 1}H${this.x(steps.to)}`)
         row.item.classList.toggle("loud", Boolean(loud))
+        if (rest) say(row.name, name)
         say(row.count, count.toLocaleString("en"))
         say(row.share, note || share == null ? note : `${(100 * share).toFixed(1)} %`)
         row.share.style.setProperty("--part", `${100 * (share ?? 0)}%`)
@@ -95,7 +105,7 @@ export class Lanes {
 
     #tick({ at, label, day }, { step }) {
         const left = this.x(at / step), mark = made("time", day ? "day" : "")
-        if (left > this.width - LABEL_PX / 2) return null
+        if (left > this.width - .75 * this.label) return null
         mark.style.setProperty("left", `${left}px`)
         mark.dateTime = mark.title = new Date(at).toISOString()
         mark.textContent = label

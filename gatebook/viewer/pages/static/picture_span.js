@@ -8,16 +8,19 @@ const NICE = [
     ...[1, 2, 3, 6, 12].map(n => n * H), ...[1, 2, 7, 14, 30, 90, 365].map(n => n * D),
 ]
 const MOST_STEPS = 120
+const RELATIVE = /(?:^|[ (])since[:=](\d+)([smhdw])(?![^ )])/g
+const UNITS = { s: S, m: M, h: H, d: D, w: 7 * D }
+const CLOSE_MS = 10 * S // as clocks differ, and an answer takes its time
 
-// What the filter says, {since, until}, each may be null; `oldest` is the oldest request listed, or null; `relative`:
-// the filter's own span moves with time. Null where the filter leaves no time at all.
-export function planned({ since, until }, relative, oldest, now) {
-    const end = until == null || until > now ? now : until, back = end - (oldest ?? end)
-    const begin = since ?? end - (SPANS.find(span => span >= back) ?? SPANS.at(-1))
+// What the filter says, {since, until}, each may be null; `back`: the duration that its span reaches back from now, or
+// null; `oldest`: the oldest request listed, or null. Null where the filter leaves no time at all.
+export function planned({ since, until }, back, oldest, now) {
+    const end = until == null || until > now ? now : until, age = end - (oldest ?? end)
+    const begin = since ?? end - (SPANS.find(span => span >= age) ?? SPANS.at(-1))
     if (begin >= end) return null
     return {
         begin, until, step: nice(NICE, (end - begin) / MOST_STEPS),
-        length: since == null && end == now || relative ? end - begin : null, // null: its beginning stays where it is
+        length: back ?? (since == null && end == now ? end - begin : null), // null: its beginning stays where it is
         given: since != null,
     }
 }
@@ -28,6 +31,12 @@ export function steps({ begin, until, step, length }, now) {
     const from = Math.floor((length ? end - length : begin) / step)
     const to = Math.max(Math.ceil(end / step), from + 1)
     return { from, to, step, size: to - from, begin: from * step, end: to * step, moves: end == now }
+}
+
+// The duration that a filter of this span reaches back from now, in milliseconds; null if its beginning stays.
+export function duration(filter, { since }, now) {
+    return [...filter.matchAll(RELATIVE)].map(([, n, unit]) => n * UNITS[unit])
+        .find(ms => since != null && Math.abs(now - ms - since) < CLOSE_MS) ?? null
 }
 
 // Whether it has grown so much that it wants wider steps.
