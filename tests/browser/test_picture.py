@@ -331,9 +331,9 @@ def test_a_count_that_takes_long_is_drawn_as_it_comes(open_page: Open, stack: St
     picture = page.locator("#picture")
     expect(picture.locator(".say b")).to_have_text("5")
     expect(picture.locator(".state")).to_have_text("Counting: 50 %")
-    place, pending = box(picture), picture.locator(".pending").bounding_box() or {}
-    assert pending["width"] == pytest.approx(place["width"] / 2, abs=1)
-    until(lambda: page.evaluate("1") and waiting, "the second question")
+    pending: Any = picture.locator(".pending").bounding_box()
+    assert pending["width"] == pytest.approx(box(picture)["width"] / 2, abs=1)
+    until(lambda: page.evaluate("1") and waiting, "the second question")  # the browser is heard while it is asked
     earlier = {"start": "2026-03-07T06:00:00.000Z", "value": None, "count": 2, "bytes": 0}
     waiting[0].fulfill(body=part([earlier], None, None))
     expect(picture.locator(".say b")).to_have_text("7")

@@ -19,7 +19,7 @@ export function planned({ since, until }, back, oldest, now) {
     const begin = since ?? end - (SPANS.find(span => span >= age) ?? SPANS.at(-1))
     if (begin >= end) return null
     return {
-        begin, until, step: nice(NICE, (end - begin) / MOST_STEPS),
+        begin, until, step: nice(NICE, (back ?? end - begin) / MOST_STEPS),
         length: back ?? (since == null && end == now ? end - begin : null), // null: its beginning stays where it is
         given: since != null,
     }
@@ -51,7 +51,7 @@ export function named(step) {
 // A round number that is not below `least`.
 export function round(least) {
     const ten = 10 ** Math.floor(Math.log10(Math.max(least, 1)))
-    return [1, 2, 3, 4, 5, 6, 8, 10].map(n => n * ten).find(n => n >= least)
+    return [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].map(n => n * ten).find(n => n >= least)
 }
 
 // The times on the axis, at most `most`, round ones in local time: [{at, label, day}].
@@ -86,9 +86,9 @@ export function lasting(ms) {
 
 // The same, exactly, where it is round: 1 h, 15 min.
 export function exactly(ms) {
-    const [unit, name] = [[D, "day"], [H, "h"], [M, "min"], [S, "s"]].find(([unit]) => ms % unit == 0) ?? [S, "s"]
-    const n = Math.round(ms / unit)
-    return `${n} ${name}${unit == D && n > 1 ? "s" : ""}`
+    if (ms % D == 0 && ms > D) return `${ms / D} days`
+    const [unit, name] = [[H, "h"], [M, "min"], [S, "s"]].find(([unit]) => ms % unit == 0) ?? [S, "s"]
+    return `${Math.round(ms / unit)} ${name}`
 }
 
 const nice = (all, least) => all.find(one => one >= least) ?? all.at(-1) * Math.ceil(least / all.at(-1))
