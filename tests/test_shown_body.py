@@ -124,7 +124,12 @@ def test_it_is_shown_as_what_it_is_said_to_be_else_as_what_it_looks_like(content
 @pytest.mark.parametrize(
     ("content", "type", "note"),
     [
-        (b'{"a": 1,}', "application/json", "Expecting property name enclosed in double quotes, in line 1, column 9"),
+        (
+            b'{"a": 1,}',
+            "application/json",
+            "Expecting property name enclosed in double quotes in line 1, column 9, before }.",
+        ),
+        (b'{"a": 1', "application/json", "at its end"),
         (b'{"a":\n [1 2]}', "application/json", "in line 2, column 5"),
         (b"[NaN]", "application/json", "NaN"),
         (b'{"a":"\xe4"}', "application/json", "not UTF-8"),
@@ -416,8 +421,20 @@ def test_what_is_very_deep_is_one_piece():
 
 
 def test_a_long_tree_is_folded_beyond_its_first_levels():
-    found = rows(json.dumps({"a": {"b": {"c": list(range(1000))}}}))
-    assert [row.open for row in found if row.kind in ("object", "array")] == [True, True, False, False]
+
+    def opened(value):
+        return [row.open for row in rows(json.dumps(value)) if row.kind in ("object", "array")]
+
+    assert opened({"a": {"b": {"c": [1]}}}) == [True] * 4
+    assert opened({"a": {"b": {"c": list(range(1000))}}}) == [True] * 4
+    assert opened({"a": [list(range(1000)), [2]], "b": [3]}) == [True, True, True, False, True]
+    many = opened([{"id": number} for number in range(1000)])
+    assert many[:50] == [True] * 50 and not any(many[200:])
+
+
+def test_what_is_folded_shows_how_it_begins():
+    page = drawn(looked_at(json.dumps([{"id": number, "of": [1]} for number in range(500)]).encode()))
+    assert '<span class="begin">&#34;id&#34;: 499, &#34;of&#34;: …</span>' in page
 
 
 def test_a_form_shows_json_within_it_as_a_tree():

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from gatebook.filter import written
+from gatebook.viewer.shown.fold import fold
 from gatebook.viewer.shown.limits import Limits
 
 DEEPEST = 64
@@ -18,8 +19,8 @@ _LONGEST = 4096  # characters of one value that are drawn
 _LONGEST_KEY = 512
 _LONGEST_TERM = 512
 _DEEPEST_TERM = 16
-_FOLDED_BEYOND = 400  # lines: of a longer tree only the first levels are open
-_OPEN_LEVELS = 2
+_PREVIEW = 60  # characters
+_SHOWN_OF_MISTAKE = 20  # characters
 
 _BLANK = re.compile(r"[ \t\r\n\x1e]*")  # U+001E begins each value of application/json-seq
 _STRING = r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"'
@@ -47,6 +48,8 @@ class Row:
     more: int = 0  # characters that are left out of the text
     term: str | None = None  # the filter that finds this value
     count: int = 0  # values in this object or array, as far as they are drawn
+    whole: bool = True  # False: there are more
+    begin: str = ""  # its first values on one line, to be seen while it is closed
     open: bool = True
 
 
@@ -63,9 +66,11 @@ def tree(text: str, limits: Limits, cut: bool = False, lines: bool = False, term
         _check(text, lines)
     reader = _Reader(text, cut, lines, terms and "\\u0000" not in text, limits)
     complete = reader.read() and not cut
-    rows = reader.rows + [Row("end", text=_END[row.kind]) for row in reversed(reader.containers)]
-    if len(rows) > _FOLDED_BEYOND:
-        _fold(rows)
+    rows = reader.rows
+    for row in reversed(reader.containers):
+        row.whole = False
+        rows.append(Row("end", text=_END[row.kind]))
+    fold(rows, ("object", "array"))
     return Tree(rows, complete, any(row.term for row in rows))
 
 
@@ -78,9 +83,15 @@ def _check(text: str, lines: bool) -> None:
             json.loads(line.lstrip("\x1e") if lines else line, parse_int=str, parse_float=str, parse_constant=_refuse)
         except json.JSONDecodeError as error:
             at = number if lines else error.lineno
-            raise NotJson(f"{error.msg.removesuffix(' at')}, in line {at}, column {error.colno}") from None
+            place = f"in line {at}, column {error.colno}"
+            raise NotJson(f"{error.msg.removesuffix(' at')} {place}, {_before(error)}") from None
         except RecursionError:
             raise NotJson("it is nested too deeply") from None
+
+
+def _before(error: json.JSONDecodeError) -> str:
+    rest = error.doc[error.pos : error.pos + _SHOWN_OF_MISTAKE]
+    return f"before {rest}" if rest else "at its end"
 
 
 def _refuse(word: str) -> None:
@@ -179,6 +190,7 @@ class _Reader:
             else:
                 self._path[-1] = str(inside.count)
             inside.count += 1
+            _preview(inside, row)
         if self._terms and row.kind in ("string", "number", "word") and 0 < len(self._path) <= _DEEPEST_TERM:
             row.term = _term(row, self._path)
         self.rows.append(row)
@@ -204,6 +216,14 @@ def _shortened(row: Row) -> Row:
     return row
 
 
+def _preview(inside: Row, row: Row) -> None:
+    if len(inside.begin) < _PREVIEW:
+        quote = '"' if row.kind == "string" else ""
+        text = f"{quote}{row.text}{quote}" if row.kind in ("string", "number", "word") else "…"
+        key = "" if row.key is None else f'"{row.key}": '
+        inside.begin += (", " if inside.begin else "") + f"{key}{text}"[:_PREVIEW]
+
+
 def _term(row: Row, path: list[str]) -> str | None:
     """None where no filter can say it, or where it would be too long to be read."""
     if row.more or len(row.text) > _LONGEST_TERM or (row.text == "null" and row.kind == "word"):
@@ -219,10 +239,3 @@ def _as_numeric(number: str) -> str | None:
     if abs(value.adjusted()) > _LONGEST_TERM:
         return None
     return f"{abs(value) if value == 0 else value:f}"
-
-
-def _fold(rows: list[Row]) -> None:
-    depth = 0
-    for row in rows:
-        row.open = depth < _OPEN_LEVELS
-        depth += {"object": 1, "array": 1, "end": -1}.get(row.kind, 0)

@@ -9,12 +9,11 @@ from typing import NamedTuple
 from xml.parsers import expat
 
 from gatebook.viewer.shown import charset
+from gatebook.viewer.shown.fold import fold
 from gatebook.viewer.shown.limits import Limits
 
 DEEPEST = 200  # elements in each other; a page cannot be indented further
 _LONGEST = 4096  # characters of one text or attribute that are drawn
-_FOLDED_BEYOND = 400  # lines: of a longer document only the first levels are open
-_OPEN_LEVELS = 2
 _BLANKS = " \t\r\n"
 
 
@@ -52,8 +51,7 @@ def document(content: bytes, limits: Limits, cut: bool = False, said: str = "") 
     reader = _Reader(limits)
     complete = reader.read(content, cut, encoding)
     rows = reader.rows + [Row("end", name) for name in reversed(reader.elements)]
-    if len(rows) > _FOLDED_BEYOND:
-        _fold(rows)
+    fold(rows, ("open",))
     return Document(rows, complete and not cut)
 
 
@@ -165,10 +163,3 @@ def _shorten(row: Row) -> Row:
     row.more = max(0, len(row.text) - _LONGEST)
     row.text = row.text[:_LONGEST]
     return row
-
-
-def _fold(rows: list[Row]) -> None:
-    depth = 0
-    for row in rows:
-        row.open = depth < _OPEN_LEVELS
-        depth += {"open": 1, "end": -1}.get(row.kind, 0)
