@@ -1,9 +1,11 @@
 """Makes the README's pictures: `python -m tests.browser.screenshots [FOLDER]`, by default docs.
 
-Starts a stack of its own, sends it what a small shop might get, photographs the page and removes the stack. Port 8080
+Starts a stack of its own, sends it what a small shop might get, photographs the pages and removes the stack. Port 8080
 must be free.
 """
 
+import base64
+import json
 import random
 import sys
 import time
@@ -33,14 +35,52 @@ SENT = [
     ("POST", "/webhooks/stripe", 2011),
     ("GET", "/search?q=walnut+desk", 0),
 ]
+SOME = 320
 CLIENTS = ["192.0.2.41", "198.51.100.7", "2001:db8:85a3::8a2e:370:7334", "203.0.113.200"]
+PAID = {
+    "id": "evt_1QmZ4K",
+    "type": "invoice.paid",
+    "livemode": False,
+    "data": {
+        "customer": {"name": "Renée Köhler", "email": "renee@example.com"},
+        "lines": [
+            {"description": "Walnut desk", "quantity": 1, "amount": 74900},
+            {"description": "Lamp", "quantity": 2, "amount": 5950},
+        ],
+        "total": 86800,
+        "currency": "eur",
+    },
+}
+
+
+# Name, address, theme, and what to click: the front page, the viewer's list, one request beside it.
+PICTURES = [
+    ("page", "/", "light", None),
+    ("list", "/_/?by=replica&filter=since%3A1m", "light", None),
+    ("request", "/_/?filter=path%3A/webhooks/*", "dark", "#rows tbody tr .target a >> nth=0"),
+]
 
 
 def send(stack: Stack, chance: random.Random) -> None:
-    for method, target, size in SENT * 2:
-        head = f"{method} {target} HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: {chance.choice(CLIENTS)}\r\n"
-        ask(stack.url, head.encode() + b"Content-Length: %d\r\n\r\n" % size + chance.randbytes(size))
-        time.sleep(chance.uniform(0.02, 0.4))
+    """What a small shop might get: visitors in waves, a fourth replica on the way, then the webhook to look at."""
+    for number in range(SOME):
+        if number == SOME // 2:
+            stack.gatebook("scale", 4)
+        method, target, size = SENT[number % len(SENT)]
+        _send(stack, method, target, chance.choice(CLIENTS), chance.randbytes(size))
+        time.sleep(chance.uniform(0.02, 0.1 + 0.4 * (number // 20 % 2)))
+    body = json.dumps(PAID, ensure_ascii=False).encode()
+    token = b".".join(base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=") for one in _TOKEN).decode()
+    _send(stack, "POST", "/webhooks/stripe?attempt=1", CLIENTS[1], body, "Content-Type: application/json\r\n"
+          f"X-Webhook-Event: invoice.paid\r\nAuthorization: Bearer {token}.c2lnbmF0dXJl\r\n")  # fmt: skip
+
+
+_TOKEN = ({"alg": "HS256", "typ": "JWT"}, {"iss": "https://shop.example", "sub": "hooks", "exp": 1_795_500_000})
+
+
+def _send(stack: Stack, method: str, target: str, client: str, body: bytes, more: str = "") -> None:
+    head = f"{method} {target} HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: {client}\r\n{more}"
+    ask(stack.url, head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
 
 def main(folder: Path) -> None:
@@ -52,11 +92,18 @@ def main(folder: Path) -> None:
         send(stack, random.Random(1))
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-            page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
-            page.goto("http://localhost:8080")
-            page.get_by_role("status").get_by_text("Live").wait_for()
             folder.mkdir(exist_ok=True)
-            page.screenshot(path=folder / "page.png", animations="disabled")
+            for name, path, scheme, ready in PICTURES:
+                page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+                page.goto(f"http://localhost:8080{path}")
+                page.get_by_role("status").get_by_text("Live").wait_for()
+                if ready:
+                    page.locator(ready).click()
+                    page.locator("#passage dd:not(:has(a))").wait_for()
+                page.wait_for_load_state("networkidle") if name == "page" else page.locator(
+                    ".spread, .say b"
+                ).first.wait_for()
+                page.screenshot(path=folder / f"{name}.png", animations="disabled")
             browser.close()
     finally:
         stack.remove()

@@ -44,6 +44,28 @@ _PROBLEM = {
     "position": 5,
     "expected": "a size such as 1MB",
 }
+_GATE = {
+    "status": "warning",
+    "words": "one of 3 replicas does not answer",
+    "replicas": {"answering": 2, "silent": 1},
+    "spool": {"rows": 0, "bytes": 0, "files": 0},
+    "database": True,
+    "last_audit": None,
+    "oldest": "2026-10-01T00:00:00.004Z",
+    "checked_at": "2026-11-23T12:00:00.123Z",
+}
+_PASSAGE = {
+    "attempts": [
+        {"upstream": "unix:/run/webapp-1.sock", "status": 502},
+        {"upstream": "unix:/run/webapp-2.sock", "status": 200},
+    ],
+    "seconds": 0.004,
+    "received_bytes": 213,
+    "sent_bytes": 351,
+    "status": 200,
+    "durability": "committed",
+    "replica": "webapp-2",
+}
 
 EXAMPLES: dict[str, Any] = {
     "Recorded": _RECORDED,
@@ -51,5 +73,7 @@ EXAMPLES: dict[str, Any] = {
     "Page": _PAGE,
     "Neighbours": {"newer": None, "older": _OLDER, "complete": True},
     "Counts": _COUNTS,
+    "Gate": _GATE,
+    "Passage": _PASSAGE,
     "Problem": _PROBLEM,
 }
