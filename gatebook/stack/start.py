@@ -117,11 +117,10 @@ class _Stack:
     def _announce(self) -> None:
         url = f"{self._kit.url}/"
         self._note(f"up at {url}")
+        ending = _command("down", self._kit.folder, self._kit.environment) if self._ready else "Ctrl-C"
+        show(f"\n{url}  ({ending} ends it)\n{url}_/  shows what comes\n")
         if self._ready:
-            show(f"\n{url}  ({_command('down', self._kit.folder, self._kit.environment)} ends it)\n")
             self._ready()
-        else:
-            show(f"\n{url}  (Ctrl-C ends it)\n")
 
     async def _unless_ending(self, work: Any) -> bool:
         """Whether `work` was done before we were told to stop."""
