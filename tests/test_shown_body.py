@@ -8,7 +8,7 @@ import zlib
 from encodings.aliases import aliases
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from shown_pages import drawn, looked_at, png, soon
 
@@ -78,6 +78,7 @@ TAGS = {
 }
 
 
+@settings(deadline=None)  # whatever else the machine does
 @given(contents, types, codings, views, st.integers(0, 2**40), st.booleans(), st.booleans(), st.booleans())
 def test_any_bytes_are_shown(content, type, coding, view, at, truncated, decoded, whole):
     body = looked_at(

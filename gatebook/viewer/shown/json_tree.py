@@ -20,6 +20,7 @@ _LONGEST_KEY = 512
 _LONGEST_TERM = 512
 _DEEPEST_TERM = 16
 _PREVIEW = 60  # characters
+_AND_MORE = ", …"
 _SHOWN_OF_MISTAKE = 20  # characters
 
 _BLANK = re.compile(r"[ \t\r\n\x1e]*")  # U+001E begins each value of application/json-seq
@@ -217,11 +218,14 @@ def _shortened(row: Row) -> Row:
 
 
 def _preview(inside: Row, row: Row) -> None:
-    if len(inside.begin) < _PREVIEW:
-        quote = '"' if row.kind == "string" else ""
-        text = f"{quote}{row.text}{quote}" if row.kind in ("string", "number", "word") else "…"
-        key = "" if row.key is None else f'"{row.key}": '
-        inside.begin += (", " if inside.begin else "") + f"{key}{text}"[:_PREVIEW]
+    """Adds a value to the line that is seen of the closed object or array, while there is room."""
+    if len(inside.begin) >= _PREVIEW:
+        inside.begin = inside.begin.removesuffix(_AND_MORE) + _AND_MORE
+        return
+    quote = '"' if row.kind == "string" else ""
+    text = f"{quote}{row.text[:_PREVIEW]}{quote}" if row.kind in ("string", "number", "word", "empty") else "…"
+    key = "" if row.key is None else f'"{row.key[:_PREVIEW]}": '
+    inside.begin += (", " if inside.begin else "") + key + text
 
 
 def _term(row: Row, path: list[str]) -> str | None:
