@@ -196,3 +196,10 @@ def test_one_page_of_a_huge_target_is_not_huge(viewer: Viewer) -> None:
 
 def test_an_id_of_the_future_is_listed_as_well(viewer: Viewer) -> None:
     assert rows(page(viewer, "/_/", filter=f"id:{viewer.record(UUID(int=2**127 | 0x7 << 76 | 0b10 << 62))}"))
+
+
+def test_parameters_of_the_target_are_shown_decoded(viewer: Viewer) -> None:
+    id = viewer.record(target="/x?name=Ren%C3%A9e+K&empty=&name=%3Cb%3E&flag#no=1")
+    text = re.sub(r"\s+", " ", page(viewer, f"/_/requests/{id}").text)
+    parameters = text.partition("Parameters FieldValue ")[2]
+    assert parameters.startswith("name Renée K empty empty name <b> flag no = Headers")

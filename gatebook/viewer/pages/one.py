@@ -24,6 +24,8 @@ from gatebook.viewer.pages.template import narrowed, render
 from gatebook.viewer.row import unpacked
 from gatebook.viewer.shown import body as bodies
 from gatebook.viewer.shown import jwt
+from gatebook.viewer.shown.form import Form, form
+from gatebook.viewer.shown.limits import Limits
 
 SHOWN_BYTES = 1024 * 1024
 _PATH = re.compile("/[^?#]*")
@@ -71,12 +73,19 @@ def _told(row: asyncpg.Record, filter: str, origin: str, look: tuple[str | None,
         "origin": origin,
         "line": f"{found['method']} {found['target']} HTTP/{found['http_version']}",
         "path": narrowed(filter, "path", path[0]) if (path := _PATH.match(found["target"])) else None,
+        "query": _query(found["target"]),
         "shown": bodies.shown(found["headers"], body, found["body_size"], found["truncated"], *look, whole),
         "tokens": jwt.tokens(found, body),
         "snippets": _snippets(found, body if whole else None, origin),
         "at_this": partial(link.to_request, id, filter),
         "narrowed_by_term": partial(_narrowed, filter),
     }
+
+
+def _query(target: str) -> Form | None:
+    """The parameters behind the ? of a target."""
+    sent = target.partition("#")[0].partition("?")[2]
+    return form(sent.encode("latin-1"), Limits()) if sent else None
 
 
 def _narrowed(filter: str, term: str) -> str:

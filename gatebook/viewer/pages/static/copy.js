@@ -1,12 +1,14 @@
-// Buttons that copy: data-copy names the element whose text it is, data-copy-link the link whose address.
+// Buttons that copy: data-copy names the element whose text it is, data-copy-link the link whose address, and
+// data-copy-from is the address of the body whose bytes are the text.
 import { say } from "./text.js"
 
 export function start() {
     document.addEventListener("click", ({ target }) => {
-        const button = target.closest("[data-copy], [data-copy-link]")
+        const button = target.closest("[data-copy], [data-copy-link], [data-copy-from]")
         if (!button) return
-        const { copy, copyLink } = button.dataset
-        put(copy ? document.getElementById(copy).textContent : document.getElementById(copyLink).href, button)
+        const { copy, copyLink, copyFrom } = button.dataset
+        if (copyFrom) body(copyFrom).then(text => put(text, button))
+        else put(copy ? document.getElementById(copy).textContent : document.getElementById(copyLink).href, button)
     })
 }
 
@@ -15,8 +17,18 @@ export function copyFirstSnippet() {
     if (button) put(document.getElementById(button.dataset.copy).textContent, button)
 }
 
+// null when it is no UTF-8: what would be pasted is not what was sent.
+async function body(url) {
+    try {
+        const answer = await fetch(url)
+        return answer.ok ? new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await answer.arrayBuffer()) : null
+    } catch {
+        return null
+    }
+}
+
 async function put(text, button) {
-    const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false) || byHand(text)
+    const copied = text != null && (await navigator.clipboard?.writeText(text).then(() => true, () => false) || byHand(text))
     const label = button.dataset.label ??= button.textContent
     button.textContent = copied ? "Copied" : "Not copied"
     say(copied ? "Copied" : "It could not be copied")
