@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatebook.viewer.shown.text import marked, wire
+from gatebook.viewer.shown.text import marked, plain, wire
 
 any_text = st.text(st.characters(exclude_categories=()))  # surrogates too
 ODD = re.compile(r'<span class="odd" title="([^"<>]*)">([^<>]*)</span>')
@@ -80,6 +80,12 @@ def unmarked_escapes(text: str) -> str:
 def test_a_pile_of_marks_does_not_grow_over_its_neighbours() -> None:
     assert str(marked("a" + "\u0301" * 500)).count("\u0301") == 4
     assert "\u0301" not in marked("\u0301") + marked("\0\u0301") + marked("a\n\u0301", keep="\n")
+
+
+def test_where_no_html_can_be_each_odd_character_has_a_stand_in() -> None:
+    assert plain("a\u202eb\u3164\n") == "a\ufffdb\ufffd\ufffd"
+    assert plain("e" + "\u0301" * 9) == "e" + "\u0301" * 4 + "\ufffd" * 5
+    assert plain("<ä> 😀") == "<ä> 😀"
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def brief(value: str) -> Markup:
 
 def plain(value: str) -> str:
     """Wire text for places that hold no HTML, titles and labels: U+FFFD stands for what is not printable."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in _head(value, _PLAIN))
+    return text.plain(_head(value, _PLAIN))
 
 
 def _head(value: str, most: int) -> str:

@@ -48,6 +48,15 @@ def marked(text: str, keep: str = "", undecoded: bool = False) -> Markup:
     return Markup("").join(runs)
 
 
+def plain(text: str) -> str:
+    """For places that hold no HTML, titles and labels: U+FFFD stands for each character that `marked` escapes."""
+    runs, start = [], 0
+    for first, end in _odd(text, ""):
+        runs += [text[start:first], "\ufffd" * (end - first)]
+        start = end
+    return "".join([*runs, text[start:]])
+
+
 def _odd(text: str, keep: str) -> list[tuple[int, int]]:
     """Where the runs of characters are that are not to be shown as they are: first, and after the last."""
     runs: list[tuple[int, int]] = []

@@ -1,5 +1,13 @@
 // How things are written for a reader. What a client sent goes through shown(), and only ever into textContent.
 
+// What is no letter, number, sign or plain blank; what is drawn as nothing; and marks beyond four on one character, which
+// are drawn over the lines around it. See viewer/shown/text.py.
+const ODD = new RegExp([
+    "(?! )[\\p{C}\\p{Z}]",
+    "[\\u034f\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180d\\u180f\\u2800\\u3164\\uffa0\\ufe00-\\ufe0f\\u{e0100}-\\u{e01ef}]",
+    "(?<=\\p{M}{4})\\p{M}",
+].join("|"), "gu")
+
 // Wire text (one character per byte) as its sender most likely meant it: UTF-8 where it is that, and its start if it is
 // long. U+FFFD stands for what could hide, reorder or break text.
 export function shown(wire, most = 300) {
@@ -11,7 +19,7 @@ export function shown(wire, most = 300) {
             head = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes, { stream: cut })
         } catch {} // no UTF-8: a character for each byte
     }
-    return head.replace(/(?! )[\p{C}\p{Z}]/gu, "\ufffd") + (cut ? "…" : "")
+    return head.replace(ODD, "\ufffd") + (cut ? "…" : "")
 }
 
 // The class of a replica's colour, as gatebook.look.hue has it.
