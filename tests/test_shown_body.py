@@ -74,7 +74,7 @@ TAGS = {
         "figure",
         "figcaption",
     ),
-    *("table", "thead", "tbody", "tr", "th", "td", "img"),
+    *("table", "thead", "tbody", "tr", "th", "td", "img", "button"),
 }
 
 
