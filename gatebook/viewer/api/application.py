@@ -20,6 +20,7 @@ from gatebook.viewer.api import passage as passage_api
 from gatebook.viewer.api import requests as requests_api
 from gatebook.viewer.api.answer import json_answer
 from gatebook.viewer.api.envelope import Envelope
+from gatebook.viewer.api.packed import Packed
 from gatebook.viewer.api.parameters import Db
 from gatebook.viewer.database import Database
 from gatebook.viewer.events import Hub
@@ -62,7 +63,7 @@ def application(settings: Settings, database: Database, hub: Hub | None = None) 
     app.include_router(_health, tags=["health"])
     for tag, router in _PARTS:
         app.include_router(router, tags=[tag], dependencies=[Depends(parameters.only_known)])
-    return Envelope(app)
+    return Envelope(Packed(app))
 
 
 def _name(route: APIRoute) -> str:
