@@ -94,17 +94,24 @@ class Viewer:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[psutil.Process]:
+        self._socket.unlink(missing_ok=True)
+        with self.listening(f"unix:{self._socket}", self._socket.exists) as process:
+            yield process
+
+    @contextlib.contextmanager
+    def listening(self, bind: str, is_up: Callable[[], bool]) -> Iterator[psutil.Process]:
+        """At another place than its socket."""
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("GATEBOOK_", "POSTGRES_"))},
             **self._cluster.environment(self._database),
-            "GATEBOOK_BIND": f"unix:{self._socket}",
+            "GATEBOOK_BIND": bind,
             "GATEBOOK_ACCESS_LOG": str(self.log),
             "GATEBOOK_SPOOL": str(self._folder),
         }
-        self._socket.unlink(missing_ok=True)
         process = subprocess.Popen([sys.executable, "-m", "gatebook.viewer"], env=environment)
         try:
-            while not self._socket.exists():
+            while not is_up():
+                assert process.poll() is None, f"the viewer ended with {process.returncode}"
                 time.sleep(0.05)
             yield psutil.Process(process.pid)
         finally:
