@@ -1,7 +1,7 @@
 // The list: every row that was loaded, newest first, of which only those are in the document that can be seen.
 //
-// Rule: rows have one height (list.css), so where each is can be told without drawing it, and a hundred thousand scroll
-// like fifty.
+// Rules: rows have one height (list.css), so where each is can be told without drawing it, and a hundred thousand
+// scroll like fifty. When that height changes, or another part covers the list, what was looked at stays in place.
 import { drawn, kept, read } from "./row.js"
 import { ago, timeOf } from "./text.js"
 
@@ -9,8 +9,9 @@ const MOST = 100_000
 const AROUND = 10 // rows drawn beyond what can be seen
 
 export const rows = []
-let box, body, height = 0, heading = 0, due = false, current = null
+let box, body, width = 0, height = 0, heading = 0, due = false, current = null
 let inDocument = new Map() // what is drawn, by id
+let looked = null // at which row, and where that is in the window
 const changed = []
 
 export function start() {
@@ -20,10 +21,7 @@ export function start() {
     rows.push(...[...body.rows].map(read))
     current = body.querySelector("[aria-current]")?.dataset.id ?? null
     addEventListener("scroll", soon, { passive: true })
-    new ResizeObserver(() => {
-        height = 0
-        soon()
-    }).observe(box)
+    new ResizeObserver(soon).observe(box)
     setInterval(tellAges, 1000)
     draw()
 }
@@ -47,16 +45,14 @@ export function add(requests, { fresh = false } = {}) {
     return added
 }
 
-// Adds older ones at the end; faster than add() for many.
-export function append(requests) {
-    const last = rows.at(-1)?.id ?? "~"
-    rows.push(...requests.filter(one => one.id < last).slice(0, MOST - rows.length).map(kept))
-    tell()
+// These instead of all that is listed.
+export function replace(requests) {
+    rows.length = 0
+    if (!add(requests)) tell()
 }
 
-export function clear() {
-    rows.length = 0
-    tell()
+export function has(id) {
+    return rows[place(id)]?.id == id
 }
 
 export function isFull() {
@@ -65,11 +61,11 @@ export function isFull() {
 
 // Whether the newest row is in sight, so that what is put before it is seen and moves nothing that is being read.
 export function isAtTop() {
-    return !box || box.getBoundingClientRect().top > -height
+    return !box || isSeen() && box.getBoundingClientRect().top > -height
 }
 
 export function isAtEnd() {
-    return !box || box.getBoundingClientRect().bottom < 3 * innerHeight
+    return !box || isSeen() && box.getBoundingClientRect().bottom < 3 * innerHeight
 }
 
 export function toTop() {
@@ -83,18 +79,16 @@ export function currentId() {
 // Makes a row the current one: it is brought into sight, and gets the focus if asked for.
 export function choose(id, { focus = false } = {}) {
     current = id
-    const at = id == null ? -1 : place(id)
-    if (rows[at]?.id == id && focus) show(at)
     draw()
+    if (focus && id != null && has(id)) show(place(id))
     if (focus) body.querySelector(`[data-id="${id}"] .target a`)?.focus({ preventScroll: true })
 }
 
 // The id of the row `step` rows on from the current one, or the first in sight.
 export function beside(step) {
     if (!rows.length) return null
-    const at = current == null ? -1 : place(current)
-    if (rows[at]?.id != current) return rows[Math.max(0, Math.min(firstInSight(), rows.length - 1))].id
-    return rows[Math.max(0, Math.min(at + step, rows.length - 1))].id
+    const at = current != null && has(current) ? place(current) + step : firstInSight()
+    return rows[Math.max(0, Math.min(at, rows.length - 1))].id
 }
 
 // Where an id is, or would be, among rows whose ids fall.
@@ -110,6 +104,7 @@ function place(id) {
 
 function tell() {
     document.querySelector("#empty").hidden = rows.length > 0
+    document.querySelector("#away")?.remove()
     soon()
     for (const callback of changed) callback()
 }
@@ -123,21 +118,38 @@ function firstInSight() {
     return Math.max(0, Math.ceil((covered() - table()) / height))
 }
 
-// What the header hides of the window, and where the rows begin in it.
-const covered = () => document.querySelector("#top").getBoundingClientRect().bottom
+// How much of the window the header hides, where the rows begin in it, and where one of them does.
+const covered = () => Math.max(0, document.querySelector("#top").getBoundingClientRect().bottom) + heading
 const table = () => box.getBoundingClientRect().top + heading
+const top = at => table() + at * height
 
 function show(at) {
-    const top = table() + at * height - Math.max(covered(), 0) - height, bottom = table() + (at + 1) * height - innerHeight
-    if (top < 0) scrollBy({ top })
-    else if (bottom > 0) scrollBy({ top: bottom })
+    if (!isSeen()) return
+    const above = top(at) - covered() - height, below = top(at + 1) - innerHeight
+    if (above < 0) scrollBy({ top: above })
+    else if (below > 0) scrollBy({ top: below })
+    draw()
+}
+
+// Not while the request that is open covers it.
+function isSeen() {
+    return box.clientWidth > 0
 }
 
 function draw() {
     due = false
-    if (!height && rows.length) measure()
+    if (!isSeen()) return width = 0
+    if (width != box.clientWidth) measure()
+    fill()
+    look()
+    tellAges()
+}
+
+// Puts into the document what can be seen now.
+function fill() {
     const above = -table()
-    const first = within(Math.floor(above / height) - AROUND), last = within(Math.ceil((above + innerHeight) / height) + AROUND)
+    const first = within(Math.floor(above / height) - AROUND)
+    const last = within(Math.ceil((above + innerHeight) / height) + AROUND)
     const wanted = new Map(rows.slice(first, last).map(row => [row.id, inDocument.get(row.id) ?? made(row)]))
     const hadFocus = body.contains(document.activeElement)
     for (const tr of [...body.rows]) if (wanted.get(tr.dataset.id) != tr) tr.remove()
@@ -151,7 +163,14 @@ function draw() {
     box.firstElementChild.ariaRowCount = rows.length + 1
     box.style.paddingTop = `${first * height}px`
     box.style.paddingBottom = `${(rows.length - last) * height}px`
-    tellAges()
+}
+
+// Remembers where in the window is what is looked at: the current row if it is in sight, else the first row that is if
+// the list is scrolled.
+function look() {
+    const own = current != null && has(current) ? place(current) : -1, first = firstInSight()
+    const at = top(own) >= covered() && top(own) < innerHeight ? own : first || -1
+    looked = rows[at] ? { id: rows[at].id, top: top(at) } : null
 }
 
 // A place among the rows.
@@ -173,11 +192,17 @@ function mark(tr, number) {
     else tr.removeAttribute("aria-current")
 }
 
+// How high a row is in this width; and scrolls so that what was looked at is where it was.
 function measure() {
+    if (!rows.length) return
     const head = box.querySelector("thead")
     if (!body.rows.length) body.append(made(rows[0]))
-    height = body.rows[0].getBoundingClientRect().height || 32
-    heading = getComputedStyle(head).position == "absolute" ? 0 : head.offsetHeight
+    width = box.clientWidth
+    height = body.rows[0].getBoundingClientRect().height
+    heading = getComputedStyle(head).position == "absolute" ? 0 : head.getBoundingClientRect().height
+    if (!looked || !has(looked.id)) return
+    fill()
+    scrollBy({ top: top(place(looked.id)) - looked.top })
 }
 
 function tellAges() {

@@ -1,7 +1,7 @@
 // What is older than the last row: it is fetched when the end of the list comes near, and a search that takes long goes
 // on by itself while somebody looks at the list's end.
 import { api, here } from "./address.js"
-import { append, isAtEnd, isFull, onChange, rows } from "./list.js"
+import { add, isAtEnd, isFull, onChange, rows } from "./list.js"
 import { clock, day } from "./text.js"
 import { told } from "./told.js"
 
@@ -27,11 +27,14 @@ export function start() {
     tell()
 }
 
-// Begins behind these rows instead.
+// Whether there may be any.
+export function isMore() {
+    return next != ""
+}
+
+// Goes on there instead, when the list changes next.
 export function goOn(cursor) {
     next = cursor ?? ""
-    tell()
-    more()
 }
 
 async function more() {
@@ -45,7 +48,7 @@ async function more() {
         })
         if (next == cursor) {
             next = page.next ?? ""
-            append(page.requests)
+            add(page.requests)
             document.dispatchEvent(new CustomEvent("gatebook:listed", { detail: page }))
         }
     } catch (error) {
@@ -61,9 +64,10 @@ async function more() {
 
 function tell() {
     if (begun) return
-    if (isFull()) line.textContent = `${rows.length.toLocaleString("en")} are listed, which is the most. A filter finds older ones.`
+    const count = rows.length.toLocaleString("en")
+    if (isFull()) line.textContent = `${count} are listed, which is the most. A filter finds older ones.`
     else if (next) line.textContent = "Older ones come as you scroll."
-    else line.textContent = rows.length ? `That is all: ${rows.length.toLocaleString("en")}.` : ""
+    else line.textContent = rows.length ? `That is all: ${count}.` : ""
 }
 
 function date(reached) {

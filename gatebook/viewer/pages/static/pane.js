@@ -5,6 +5,7 @@ import { beside, choose, currentId } from "./list.js"
 import { say } from "./text.js"
 import { tellTimes } from "./times.js"
 import { tellPassage } from "./passage.js"
+import { whatIsWrong } from "./told.js"
 
 const SETTLED_MS = 80 // of keys held down, only where they come to rest is fetched
 const html = self.trustedTypes?.createPolicy("gatebook", { createHTML: text => text }) ?? { createHTML: text => text }
@@ -34,7 +35,8 @@ export function move(step) {
     if (!id) return
     choose(id, { focus: true })
     clearTimeout(settling)
-    if (opened()) settling = setTimeout(() => open(toRequest(id, { filter: here.filter }), { remember: "instead" }), SETTLED_MS)
+    if (!opened()) return
+    settling = setTimeout(() => open(toRequest(id, { filter: here.filter }), { remember: "instead" }), SETTLED_MS)
 }
 
 // Shows the request that this address names. `remember`: "new" address, "instead" of the one now, or "no" change.
@@ -45,12 +47,13 @@ export async function open(url, { remember = "new", focus = false } = {}) {
     choose(id)
     try {
         const answer = await fetch(url + (url.includes("?") ? "&" : "?") + "bare=1", { signal })
-        const article = answer.ok ? parsed(await answer.text()) : failed((await answer.json()).detail)
+        const article = answer.ok ? parsed(await answer.text()) : failed(await whatIsWrong(answer))
         if (signal.aborted) return
         show(article, id)
         if (remember == "new") history.pushState(null, "", url)
         if (remember == "instead") history.replaceState(null, "", url)
-        if (focus || !desk.firstElementChild.checkVisibility()) article.focus()
+        if (focus || isCovered()) article.focus({ preventScroll: isCovered() })
+        if (isCovered()) article.scrollIntoView()
     } catch (error) {
         if (!signal.aborted) show(failed(`the viewer does not answer: ${error.message}`), id)
     }
@@ -64,6 +67,12 @@ export function close({ remember = true } = {}) {
     document.title = listTitle
     if (remember) history.pushState(null, "", toList({ filter: here.filter, by: here.by }))
     choose(currentId(), { focus: true })
+    document.dispatchEvent(new CustomEvent("gatebook:closed"))
+}
+
+// Where it is narrow, the request covers the list.
+function isCovered() {
+    return !desk.firstElementChild.checkVisibility()
 }
 
 function clicked(event) {
@@ -103,11 +112,12 @@ function dress(article) {
 }
 
 function parsed(text) {
-    return document.importNode(new DOMParser().parseFromString(html.createHTML(text), "text/html").querySelector("#request"), true)
+    const page = new DOMParser().parseFromString(html.createHTML(text), "text/html")
+    return document.importNode(page.querySelector("#request"), true)
 }
 
 function failed(why) {
-    const article = document.createElement("article"), heading = document.createElement("h2"), link = document.createElement("a")
+    const [article, heading, link] = ["article", "h2", "a"].map(name => document.createElement(name))
     article.id = "request"
     article.tabIndex = 0
     heading.className = "wrong"

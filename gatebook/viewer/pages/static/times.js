@@ -5,8 +5,18 @@ import { ago, clock, day } from "./text.js"
 export function tellTimes(part) {
     for (const time of part.querySelectorAll("time[datetime]")) {
         if (time.closest("#rows")) continue
-        const ms = Date.parse(time.dateTime)
-        time.title = new Date(ms).toISOString()
-        time.textContent = `${day(ms)} ${clock(ms)}${time.classList.contains("full") ? `, ${ago(ms)} ago` : ""}`
+        time.title = new Date(time.dateTime).toISOString()
+        tell(time)
     }
 }
+
+function tell(time) {
+    const ms = Date.parse(time.dateTime), age = time.classList.contains("full") ? `, ${ago(ms)} ago` : ""
+    const text = `${day(ms)} ${clock(ms)}${age}`
+    if (time.textContent != text) time.textContent = text
+}
+
+// An age does not stay what it is.
+setInterval(() => {
+    if (!document.hidden) document.querySelectorAll("time.full").forEach(tell)
+}, 1000)

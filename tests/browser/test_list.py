@@ -1,0 +1,381 @@
+"""The list at `/_/` in a real browser, from a real stack of its own.
+
+Plot: somebody looks on while others send, one at a time, by the thousand, and before anything was sent at all; pauses,
+scrolls down and up again, loses the viewer, turns to a telephone, and does without scripts.
+"""
+
+import contextlib
+import http.client
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from local_stack import Stack, made_stack, until
+from playwright.sync_api import APIResponse, Browser, Locator, Page, Route, expect
+
+SOON_MS = 20_000  # a viewer that was restarted is looked for every three seconds
+ROWS = "#rows tbody tr"
+Look = Callable[..., Page]
+
+# Rows as the replicas write them, the last one the newest; the stream tells them, too.
+RECORD = """WITH made AS (
+    INSERT INTO requests
+        (id, body_size, peer, client, status, truncated, replica, scheme, http_version, method, target, headers, body)
+    SELECT uuidv7(interval '-{age}'), 0, '::1', '::1', 200, false, 'webapp-1', 'http', '1.1', 'GET', '{path}/' || n,
+        '[]', ''
+    FROM generate_series(1, {count}) AS n ORDER BY n RETURNING id
+) INSERT INTO batches (ids) SELECT array_agg(id) FROM made"""
+# Goes down the list as a reader does, until nothing more comes; gives [number, target] of each row that was seen.
+SCROLLED = """async () => {
+    const seen = new Map(), frame = () => new Promise(requestAnimationFrame)
+    const here = () => document.querySelectorAll("#rows tbody tr").forEach(row =>
+        seen.set(row.ariaRowIndex - 1, row.querySelector(".target").textContent))
+    for (let still = 0; still < 15; ) {
+        const before = scrollY + "," + document.body.scrollHeight
+        scrollBy(0, innerHeight - 150)
+        await frame()
+        await frame()
+        here()
+        still = before == scrollY + "," + document.body.scrollHeight ? still + 1 : 0
+    }
+    return [...seen]
+}"""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """One of this module's own: it begins empty, and its viewer is restarted."""
+    for made in made_stack():
+        made.up("--scale", 3)
+        yield made
+
+
+@pytest.fixture
+def look(stack: Stack, browser: Browser) -> Iterator[Look]:
+    """Opens the list; a page may say on its console that what is away did not answer, and nothing else."""
+    complaints: list[str] = []
+    contexts = []
+
+    def look(filter: str = "", **options: Any) -> Page:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.goto(f"{stack.url}/_/?filter={quote(filter)}" if filter else f"{stack.url}/_/")
+        return live(page) if options.get("java_script_enabled", True) else page
+
+    yield look
+    for context in contexts:
+        context.close()
+    assert not [text for text in complaints if not text.startswith("Failed to load resource")]
+
+
+def live(page: Page) -> Page:
+    expect(page.locator("#live")).to_have_text("Live", timeout=SOON_MS)
+    return page
+
+
+def send(stack: Stack, path: str, count: int = 1) -> list[str]:
+    """Requests to `path/1` and so on, one after the other; their ids."""
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    ids = []
+    for number in range(1, count + 1):
+        connection.request("GET", f"{path}/{number}")
+        answer = connection.getresponse()
+        answer.read()
+        ids.append(answer.headers["gatebook-id"])
+    connection.close()
+    return ids
+
+
+def record(stack: Stack, path: str, count: int, age: str = "0 s") -> None:
+    stack.sql(RECORD.format(path=path, count=count, age=age))
+
+
+def position(stack: Stack) -> str:
+    """Where the stream is now."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)) as connection:
+        connection.request("GET", "/_/api/events")
+        lines = iter(connection.getresponse().readline, b"")
+        return next(line for line in lines if line.startswith(b"id: "))[4:].strip().decode()
+
+
+def targets(page: Page) -> list[str]:
+    """Of the rows that are in the document, from above."""
+    return page.locator(f"{ROWS} .target").all_text_contents()
+
+
+def falling(path: str, newest: int, oldest: int = 1) -> list[str]:
+    return [f"{path}/{number}" for number in range(newest, oldest - 1, -1)]
+
+
+def scroll(page: Page, y: int) -> None:
+    """To `y`, and until what is there has been drawn."""
+    page.evaluate(
+        "y => { scrollTo(0, y); return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))) }",
+        y,
+    )
+
+
+def in_sight(page: Page) -> dict[str, float]:
+    """The rows that can be seen, and where."""
+    return dict(
+        page.locator(ROWS).evaluate_all(
+            "rows => rows.map(row => [row.querySelector('.target').textContent, row.getBoundingClientRect().y])"
+            ".filter(([, y]) => y > 100 && y < innerHeight)"
+        )
+    )
+
+
+def came(page: Page) -> Locator:
+    return page.locator("#came")
+
+
+def test_an_empty_gate_says_how_to_send_to_this_host_and_the_first_request_takes_its_place(
+    look: Look, stack: Stack
+) -> None:
+    stack.sql("TRUNCATE requests, batches")  # `gatebook up` has tried whether it records
+    page = look()
+    expect(page.locator("#try")).to_be_visible()
+    expect(page.locator("#try")).to_have_text(f"curl -d hello {stack.url}/any/path")
+    expect(page.locator("#older")).to_have_text("")
+    send(stack, "/first")
+    expect(page.locator(ROWS)).to_have_count(1)
+    expect(page.locator("#try")).to_be_hidden()
+    assert targets(page) == ["/first/1"]
+
+
+def test_it_grows_live_and_newest_first(look: Look, stack: Stack) -> None:
+    send(stack, "/grows", 3)
+    page = look("path:/grows/*")
+    send(stack, "/not-this", 1)
+    newest = send(stack, "/grows", 5)[-1]
+    expect(page.locator(f"{ROWS} >> nth=0")).to_have_attribute("data-id", newest)
+    assert targets(page) == falling("/grows", 5) + falling("/grows", 3)
+    assert page.locator(f"{ROWS}").evaluate_all("rows => rows.map(row => row.ariaRowIndex)") == [
+        str(number) for number in range(2, 10)
+    ]
+    expect(page.locator("#rows table")).to_have_attribute("aria-rowcount", "9")
+    page.reload()
+    assert targets(live(page)) == falling("/grows", 5) + falling("/grows", 3)
+
+
+@pytest.mark.parametrize("by", ["button", "key"])
+def test_paused_it_says_how_many_came_and_shows_them_on_a_click(look: Look, stack: Stack, by: str) -> None:
+    path = f"/paused-{by}"
+    send(stack, path, 2)
+    page = look(f"path:{path}/*")
+    follow = page.get_by_role("button", name="Follow")
+    toggle = follow.click if by == "button" else lambda: page.keyboard.press("f")
+    toggle()
+    expect(page.locator("#live")).to_have_text("Paused")
+    expect(follow).to_have_attribute("aria-pressed", "false")
+    send(stack, path, 4)
+    expect(came(page)).to_have_text("Show 4 new")
+    assert targets(page) == falling(path, 2)
+    came(page).click()
+    expect(page.locator(ROWS)).to_have_count(6)
+    assert targets(page) == falling(path, 4) + falling(path, 2)
+    expect(page.locator("#live")).to_have_text("Paused")
+    send(stack, path, 1)
+    expect(came(page)).to_have_text("Show 1 new")
+    toggle()
+    expect(page.locator(ROWS)).to_have_count(7)
+    expect(came(page)).to_be_hidden()
+    live(page)
+
+
+def test_scrolled_down_nothing_moves_and_what_came_is_counted(look: Look, stack: Stack) -> None:
+    record(stack, "/down", 120)
+    page = look("path:/down/*")
+    scroll(page, 1500)
+    before = in_sight(page)
+    assert len(before) > 10
+    send(stack, "/down", 3)
+    expect(came(page)).to_have_text("Show 3 new")
+    assert in_sight(page) == before
+    came(page).click()
+    expect(page.locator(f"{ROWS} .target >> nth=0")).to_have_text("/down/3")
+    assert page.evaluate("scrollY") == 0
+    scroll(page, 1500)
+    before = in_sight(page)
+    send(stack, "/down", 2)
+    expect(came(page)).to_have_text("Show 2 new")
+    page.mouse.move(600, 400)
+    at = page.locator("#list").evaluate("one => one.offsetTop")
+    scroll(page, at)  # the newest row is in sight: there they are, and the page stays
+    expect(came(page)).to_be_hidden()
+    assert targets(page)[:5] == ["/down/2", "/down/1", "/down/3", "/down/2", "/down/1"]
+    assert page.evaluate("scrollY") == at
+
+
+def test_when_more_than_a_thousand_wait_the_newest_are_fetched_anew(look: Look, stack: Stack) -> None:
+    send(stack, "/many", 2)
+    page = look("path:/many/*")
+    page.keyboard.press("f")
+    record(stack, "/many", 1300)
+    expect(came(page)).to_have_text("Show 1,300 new", timeout=SOON_MS)
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url) if "/_/api/requests?" in request.url else None)
+    came(page).click()
+    expect(page.locator(f"{ROWS} .target >> nth=0")).to_have_text("/many/1300")
+    assert fetched and "cursor" not in fetched[0]
+    seen = dict(page.evaluate(SCROLLED))
+    assert [seen[place] for place in sorted(seen)] == falling("/many", 1300) + falling("/many", 2)
+    expect(page.locator("#older")).to_have_text("That is all: 1,302.")
+
+
+def test_what_comes_while_the_newest_are_fetched_anew_is_not_lost(look: Look, stack: Stack) -> None:
+    page = look("path:/meanwhile/*")
+    page.keyboard.press("f")
+    record(stack, "/meanwhile", 1001)
+    expect(came(page)).to_have_text("Show 1,001 new", timeout=SOON_MS)
+
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/_/api/requests?*", lambda route: held.append((route, route.fetch())), times=1)
+    page.keyboard.press("f")  # follows from now on, with what waits
+    until(lambda: page.wait_for_timeout(20) or held, "the page asks")
+    send(stack, "/meanwhile/late", 1)
+    expect(page.get_by_role("link", name="/meanwhile/late/1")).to_be_visible()
+    [(route, answer)] = held
+    route.fulfill(response=answer)
+    expect(page.locator(f"{ROWS} .target >> nth=1")).to_have_text("/meanwhile/1001")
+    assert targets(page)[0] == "/meanwhile/late/1"
+
+
+def test_older_ones_come_while_scrolling_every_one_once_and_in_order(look: Look, stack: Stack) -> None:
+    record(stack, "/older", 780)
+    page = look("path:/older/*")
+    seen = dict(page.evaluate(SCROLLED))
+    assert [seen[place] for place in sorted(seen)] == falling("/older", 780)
+    assert sorted(seen) == list(range(1, 781))
+    expect(page.locator("#older")).to_have_text("That is all: 780.")
+
+
+def test_one_that_is_recorded_late_leaves_no_hole_above_it(look: Look, stack: Stack) -> None:
+    """What was spooled comes by the stream with the time at which it was received, older than all that was loaded."""
+    record(stack, "/late", 300, "1 h")
+    page = look("path:/late/*")
+    scroll(page, 0)
+    record(stack, "/late/spooled", 1, "2 h")
+    record(stack, "/late/new", 1)
+    expect(page.get_by_role("link", name="/late/new/1")).to_be_visible()
+    seen = dict(page.evaluate(SCROLLED))
+    assert [seen[place] for place in sorted(seen)] == ["/late/new/1", *falling("/late", 300), "/late/spooled/1"]
+
+
+def test_a_page_that_is_reloaded_counts_nothing_old_as_new(look: Look, stack: Stack) -> None:
+    record(stack, "/reloaded", 90)
+    page = look("path:/reloaded/*")
+    scroll(page, 900)
+    with page.expect_response("**/_/api/requests?*limit=100*"):
+        page.reload()
+    live(page)
+    page.wait_for_timeout(200)
+    expect(came(page)).to_be_hidden()
+
+
+def test_of_thousands_few_are_in_the_document_and_each_is_where_it_belongs(look: Look, stack: Stack) -> None:
+    record(stack, "/thousands", 6000)
+    page = look("path:/thousands/*", viewport={"width": 1280, "height": 800})
+    older = page.locator("#older")
+
+    def all_are_there() -> bool:
+        scroll(page, 10**9)
+        return older.inner_text() == "That is all: 6,000."
+
+    until(all_are_there, "all are loaded")
+    scroll(page, 0)
+    above = page.locator(ROWS).first.evaluate("one => one.getBoundingClientRect().top")
+    height = page.locator(ROWS).first.evaluate("one => one.getBoundingClientRect().height")
+    for number in (6000, 5871, 3000, 1234, 30):
+        place = 6000 - number
+        scroll(page, int(above + place * height) - 300)
+        assert page.locator(ROWS).count() < 60
+        row = page.locator(ROWS, has_text=re.compile(rf"/thousands/{number}\b"))
+        box = row.bounding_box()
+        assert box and abs(box["y"] - (above + place * height - page.evaluate("scrollY"))) < 1
+        expect(row).to_have_attribute("aria-rowindex", str(place + 2))
+    seen = page.evaluate("""async () => {
+        const wrong = []
+        for (let y = document.body.scrollHeight; y > 0; y -= 7777) {
+            scrollTo(0, y)
+            await new Promise(requestAnimationFrame)
+            await new Promise(requestAnimationFrame)
+            const shown = [...document.querySelectorAll("#rows tbody tr")].map(row => row.getBoundingClientRect())
+            const holes = shown.slice(1).some((box, at) => Math.abs(box.top - shown[at].bottom) > .5)
+            const first = shown[0].top, last = shown.at(-1).bottom
+            const { top, bottom } = document.querySelector("#rows").getBoundingClientRect()
+            if (holes || first > Math.max(top + 40, 0) || last < Math.min(bottom - 2, innerHeight)) wrong.push(y)
+        }
+        return wrong
+    }""")
+    assert seen == []
+
+
+def test_a_stream_that_breaks_goes_on_without_a_gap_or_a_repeat(look: Look, stack: Stack) -> None:
+    send(stack, "/breaks", 1)
+    page = look("path:/breaks/*", viewport={"width": 1280, "height": 2000})
+    arrived: list[str] = []
+    page.expose_function("arrived", lambda id: arrived.append(id))
+    page.evaluate(
+        "document.addEventListener('gatebook:arrived', ({ detail }) => detail.requests.forEach(one => arrived(one.id)))"
+    )
+    before = send(stack, "/breaks", 2)
+    expect(page.locator(ROWS)).to_have_count(3)
+    stack.kill("viewer")
+    expect(page.locator("#live")).to_have_text("Not live, trying again")
+    away = send(stack, "/breaks", 20)
+    stack.until_healthy("viewer")
+    live(page)
+    after = send(stack, "/breaks", 2)
+    expect(page.locator("#rows table")).to_have_attribute("aria-rowcount", "26")
+    assert targets(page) == [*falling("/breaks", 2), *falling("/breaks", 20), *falling("/breaks", 2), "/breaks/1"]
+    until(lambda: page.wait_for_timeout(20) or len(arrived) == 24, "all have arrived")
+    assert sorted(arrived) == sorted(before + away + after)
+
+
+def test_a_gap_is_not_passed_over(look: Look, stack: Stack) -> None:
+    """The stream cannot say what came in between: the newest are fetched anew, but not while somebody reads below."""
+    record(stack, "/gap", 90)
+    events = "**/_/api/events?*"
+    says_gap = f'id: {position(stack)}\nevent: gap\ndata: {{"detail": "", "since": null}}\n\n'
+    page = look("path:/gap/*")
+    scroll(page, 1500)
+    before = in_sight(page)
+    page.route(events, lambda route: route.fulfill(body=says_gap, content_type="text/event-stream"))
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    record(stack, "/gap/in", 150)
+    page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(came(page)).to_have_text("Show the newest")
+    assert in_sight(page) == before
+    page.unroute(events)
+    came(page).click()
+    expect(page.locator(f"{ROWS} .target >> nth=0")).to_have_text("/gap/in/150")
+    live(page)
+    seen = dict(page.evaluate(SCROLLED))
+    assert [seen[place] for place in sorted(seen)] == falling("/gap/in", 150) + falling("/gap", 90)
+
+
+def test_a_page_made_while_the_database_was_away_fills_itself_when_it_is_back(look: Look, stack: Stack) -> None:
+    """Its notice begins with a capital, is told once, and goes."""
+    send(stack, "/fills", 2)
+    page = look("path:/fills/*")
+    notice = page.locator("#away")
+    expect(notice).to_have_count(0)
+    stack.sql("ALTER ROLE gatebook_viewer NOLOGIN")
+    try:
+        stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'gatebook_viewer'")
+        page.reload()
+        expect(notice).to_have_text(
+            re.compile(r"^\s*They cannot be listed now: the database is away\. .*recorded all the same")
+        )
+        expect(page.locator("#empty")).to_be_hidden()
+    finally:
+        stack.sql("ALTER ROLE gatebook_viewer LOGIN")
+    live(page)
+    expect(page.locator(ROWS)).to_have_count(2, timeout=SOON_MS)
+    expect(notice).to_have_count(0)
