@@ -14,6 +14,11 @@ export async function tellPassage(article) {
 
 function words({ attempts, seconds, received_bytes, sent_bytes }) {
     const tries = attempts.length == 1 ? "1 try" : `${attempts.length} tries`
-    const each = attempts.length > 1 ? ` (${attempts.map(({ upstream, status }) => `${upstream}: ${status ?? "no answer"}`).join(", ")})` : ""
-    return `${tries}${each}, ${Math.round(seconds * 1000)} ms, ${size(received_bytes)} in, ${size(sent_bytes)} out`
+    const each = attempts.map(({ upstream, status }) => `${named(upstream)}: ${status ?? "no answer"}`).join(", ")
+    return `${tries}${attempts.length > 1 ? ` (${each})` : ""}, ${Math.round(seconds * 1000)} ms, ${size(received_bytes)} in, ${size(sent_bytes)} out`
+}
+
+// webapp-2 of unix:/run/gatebook/webapp-2.sock; the load balancer's other names are short.
+function named(upstream) {
+    return upstream.replace(/^unix:(?:.*\/)?(.+?)(?:\.sock)?$/, "$1")
 }
