@@ -31,7 +31,7 @@ def test_a_picture_is_sent_with_nothing_that_could_run(viewer):
     assert answer.status_code == 200
     assert answer.content == png()
     assert answer.headers["content-type"] == "image/png"
-    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'; style-src 'unsafe-inline'"
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 

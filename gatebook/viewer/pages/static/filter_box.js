@@ -5,6 +5,7 @@
 import { check } from "./filter_check.js"
 import { know, learn, learnSome, offers } from "./filter_offers.js"
 import * as saved from "./saved.js"
+import { readable } from "./text.js"
 
 const CHECK_MS = 250
 const UNFINISHED_MS = 1500 // until a word that is still being written is said to be wrong
@@ -110,8 +111,8 @@ function openAgain() {
 function option({ label, help }, place) {
     const [one, said, small] = ["li", "bdi", "small"].map(name => document.createElement(name))
     Object.assign(one, { id: `filter-offer-${place}`, role: "option", ariaSelected: "false" })
-    said.textContent = label
-    small.textContent = help
+    said.textContent = readable(label)
+    small.textContent = readable(help)
     one.append(said, " ", small)
     return one
 }

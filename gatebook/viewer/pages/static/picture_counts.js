@@ -15,15 +15,17 @@ const CLOCK_MS = 1500 // the Date header is of whole seconds; less than that is 
 // What the filter says about time, {since, until}, and by how much the server's clock is ahead of ours.
 // Throws what is wrong with the filter, in words; `again` then tells that it may go better later.
 export async function checked(filter, signal) {
+    if (document.querySelector("#filter-wrong[data-position]")) throw wrong() // the page said so already
     const before = Date.now(), answer = await fetch(api("filter/check", { filter }), { signal })
     const said = await answer.json().catch(() => ({}))
-    if (!answer.ok) {
-        const wrong = answer.status < 500 ? "Nothing can be counted until the filter is right" : said.detail
-        throw Object.assign(new Error(wrong ?? `the viewer answers ${answer.status}`), { again: answer.status >= 500 })
-    }
+    if (!answer.ok) throw answer.status < 500 ? wrong() : new Error(said.detail ?? `the viewer answers ${answer.status}`)
     const ahead = Date.parse(answer.headers.get("date")) + 500 - (before + Date.now()) / 2
     const time = text => text == null ? null : Date.parse(text)
     return { since: time(said.since), until: time(said.until), ahead: Math.abs(ahead) > CLOCK_MS ? ahead : 0 }
+}
+
+function wrong() {
+    return Object.assign(new Error("Nothing can be counted until the filter is right"), { again: false })
 }
 
 // All parts of a count, newest first, each as {groups, others, next, reached}; `progress` is called meanwhile with the

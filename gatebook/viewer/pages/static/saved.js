@@ -2,6 +2,7 @@
 // nothing of them. Rule: what is stored was perhaps written by another release, so whatever is not as expected is left.
 
 import { check } from "./filter_check.js"
+import { readable } from "./text.js"
 
 const MOST_RECENT = 12
 const MOST_NAMED = 200
@@ -51,7 +52,7 @@ function draw(words = "") {
         saving(), said,
         made("h2", { textContent: "Named", hidden: !names.length }), made("ul", {}, ...names.map(row)),
         made("h2", { textContent: "Used before", hidden: !last.length }),
-        made("ul", {}, ...last.map(filter => made("li", {}, link(filter, made("code", { textContent: filter }))))),
+        made("ul", {}, ...last.map(filter => made("li", {}, link(filter, made("code", { textContent: readable(filter) }))))),
     )
 }
 
@@ -71,10 +72,10 @@ function saving() {
 }
 
 function row(one) {
-    const rename = made("button", { textContent: "Rename", ariaLabel: `Rename ${one.name}` })
-    const remove = made("button", { textContent: "Delete", ariaLabel: `Delete ${one.name}` })
-    const name = made("bdi", { textContent: one.name }), filter = made("code", { textContent: one.filter })
-    const found = made("li", {}, link(one.filter, name, " ", filter), rename, remove)
+    const name = readable(one.name), filter = made("code", { textContent: readable(one.filter) })
+    const rename = made("button", { textContent: "Rename", ariaLabel: `Rename ${name}` })
+    const remove = made("button", { textContent: "Delete", ariaLabel: `Delete ${name}` })
+    const found = made("li", {}, link(one.filter, made("bdi", { textContent: name }), " ", filter), rename, remove)
     rename.addEventListener("click", () => renameIn(found, one))
     remove.addEventListener("click", () => drop(one))
     return found
@@ -82,7 +83,7 @@ function row(one) {
 
 function drop(one) {
     store("gatebook.named", named().filter(other => other.name != one.name))
-    draw(`Deleted ${one.name}. `)
+    draw(`Deleted ${readable(one.name)}. `)
     const undo = made("button", { textContent: "Undo" })
     undo.addEventListener("click", () => keep(one.name, one.filter))
     said.append(undo)
@@ -91,13 +92,13 @@ function drop(one) {
 
 // Puts a form in the place of the row.
 function renameIn(row, one) {
-    const name = naming({ value: one.name, ariaLabel: `New name of ${one.name}` })
+    const name = naming({ value: one.name, ariaLabel: `New name of ${readable(one.name)}` })
     const form = made("form", {}, name, made("button", { textContent: "Save" }))
     form.addEventListener("submit", event => {
         event.preventDefault()
         const renamed = name.value.trim()
         const taken = renamed != one.name && named().some(other => other.name == renamed)
-        if (taken) return say(`Not renamed: there is a ${renamed} already`)
+        if (taken) return say(`Not renamed: there is a ${readable(renamed)} already`)
         if (renamed) store("gatebook.named", named().filter(other => other.name != one.name))
         keep(renamed, one.filter)
     })
@@ -112,7 +113,7 @@ function naming(properties) {
 function keep(name, filter) {
     if (!name) return say("Not saved: a name is needed")
     store("gatebook.named", [...named().filter(one => one.name != name), { name, filter }])
-    draw(`Saved ${name}.`)
+    draw(`Saved ${readable(name)}.`)
     panel.querySelector("#saved-name").focus()
 }
 

@@ -19,7 +19,12 @@ export function shown(wire, most = 300) {
             head = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes, { stream: cut })
         } catch {} // no UTF-8: a character for each byte
     }
-    return head.replace(ODD, "\ufffd") + (cut ? "…" : "")
+    return readable(head) + (cut ? "…" : "")
+}
+
+// The same for text that is decoded already.
+export function readable(text) {
+    return text.replace(ODD, "\ufffd")
 }
 
 // The class of a replica's colour, as gatebook.look.hue has it.
