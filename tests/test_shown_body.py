@@ -232,7 +232,7 @@ def test_a_bomb_is_opened_no_further_than_a_mebibyte():
     assert body.size == 1024 * 1024
     assert "The first 1,048,576 bytes" in body.notes[0]
     with soon():
-        assert coded(gzip.compress(b"") * 40_000, "gzip", decoded=True).size == 0
+        assert coded(gzip.compress(b"") * 200_000, "gzip", decoded=True).size == 0
 
 
 # Bounds
@@ -271,6 +271,11 @@ def test_a_hostile_body_takes_neither_long_nor_a_large_page(case):
     with soon():
         page = drawn(looked_at(content, type))
     assert len(page) < 4_000_000
+
+
+def test_a_string_that_a_cut_body_does_not_end_takes_no_longer_however_deep_it_lies():
+    with soon():
+        drawn(looked_at(b"[" * 70 + b'"' + b'\\"' * 400_000, "application/json", truncated=True))
 
 
 def test_an_entity_is_not_expanded():

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 MOST_BYTES = 1024 * 1024
 MOST_CODINGS = 4
+_BLOCK_BYTES = (
+    4096  # at a time: what is left of a block is copied at the end of each member, of which there may be many
+)
 _BITS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
@@ -39,22 +42,30 @@ def decoded(content: bytes, names: Sequence[str], cut: bool = False) -> tuple[by
 
 
 def _inflated(content: bytes, name: str, cut: bool) -> tuple[bytes, bool]:
-    found, rest, more = bytearray(), content, True
+    found, at, more = bytearray(), 0, True
     while more:  # gzip may consist of several members
-        inflater = zlib.decompressobj(_bits(name, rest))
-        try:
-            found += inflater.decompress(rest, MOST_BYTES + 1 - len(found))
-        except zlib.error as error:
-            raise NotDecodable(_reason(error)) from None
+        inflater = zlib.decompressobj(_bits(name, content))
+        at = _member(inflater, content, at, found)
         if len(found) > MOST_BYTES:
             return bytes(found[:MOST_BYTES]), True
         if not inflater.eof:
             if cut:
                 return bytes(found), True
             raise NotDecodable("it ends too early")
-        rest = inflater.unused_data
-        more = name != "deflate" and rest.startswith(b"\x1f\x8b")
+        more = name != "deflate" and content.startswith(b"\x1f\x8b", at)
     return bytes(found), False
+
+
+def _member(inflater: "zlib._Decompress", content: bytes, at: int, found: bytearray) -> int:
+    """Adds to `found` what lies in the member that begins at `at`; returns where that ends. Raises NotDecodable."""
+    while at < len(content) and not inflater.eof and len(found) <= MOST_BYTES:
+        block = content[at : at + _BLOCK_BYTES]
+        try:
+            found += inflater.decompress(block, MOST_BYTES + 1 - len(found))
+        except zlib.error as error:
+            raise NotDecodable(_reason(error)) from None
+        at += len(block) - len(inflater.unused_data)
+    return at
 
 
 def _bits(name: str, content: bytes) -> int:

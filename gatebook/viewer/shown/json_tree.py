@@ -29,7 +29,8 @@ _TOKEN = re.compile(
     rf"(?P<string>{_STRING})|(?P<number>-?(?:0|[1-9][0-9]*)(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<word>true|false|null)|(?P<mark>[][{}:,])"
 )
-_BRACKETS = re.compile(rf"{_STRING}|[][{{}}]")
+# A string that nobody closes, where a text was cut, goes on to the end, so that its time grows with the text even then.
+_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[][{}]', re.DOTALL)
 _CONTAINER = {"{": "object", "[": "array"}
 _END = {"object": "}", "array": "]"}
 
