@@ -64,6 +64,7 @@ export function close({ remember = true } = {}) {
     clearTimeout(settling)
     if (!opened()) return
     opened().remove()
+    desk.classList.remove("shared")
     document.title = listTitle
     if (remember) history.pushState(null, "", toList({ filter: here.filter, by: here.by }))
     choose(currentId(), { focus: true })
