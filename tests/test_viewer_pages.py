@@ -194,6 +194,16 @@ def test_one_page_of_a_huge_target_is_not_huge(viewer: Viewer) -> None:
     assert len(viewer.get("/_/").content) < 200_000
 
 
+def test_a_page_has_room_for_so_many_links_however_long_the_filter_and_how_many_the_values(viewer: Viewer) -> None:
+    headers = [["Content-Type", "application/json"], *([f"h{number}", "v"] for number in range(2000))]
+    id = viewer.record(headers=json.dumps(headers), body=json.dumps(list(range(5000))).encode())
+    for filter in ("target=/" + "\u20ac" * 3000, "\u20ac" * 7000):
+        answer = viewer.get(f"/_/requests/{id}", bare=1, filter=filter)
+        assert answer.status_code == 200 and len(answer.content) < 8_000_000
+        narrowed = {filter_of(link) for link in Elements(answer.text).links()} - {filter}
+        assert all(len(found) <= 4096 for found in narrowed)
+
+
 def test_an_id_of_the_future_is_listed_as_well(viewer: Viewer) -> None:
     assert rows(page(viewer, "/_/", filter=f"id:{viewer.record(UUID(int=2**127 | 0x7 << 76 | 0b10 << 62))}"))
 

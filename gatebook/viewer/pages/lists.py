@@ -17,6 +17,7 @@ from gatebook.identity import rfc3339
 from gatebook.viewer.api.parameters import Begin, Cursor, Db, Filter
 from gatebook.viewer.database import Database, Unavailable
 from gatebook.viewer.pages import link
+from gatebook.viewer.pages.narrowing import Narrowing
 from gatebook.viewer.pages.template import render
 from gatebook.viewer.search import Search
 
@@ -55,7 +56,7 @@ async def newest(
 async def listing(database: Database, filter: str, cursor: str | None = None) -> dict[str, Any]:
     """What the template of the list needs to know of a page of requests. Never raises for a filter or the database."""
     told: dict[str, Any] = {"filter": filter, "filter_error": None, "away": None, "status": 200}
-    told |= {"rows": [], "next": None, "reached": None}
+    told |= {"rows": [], "next": None, "reached": None, "narrowing": Narrowing(filter)}
     begin = Begin.at(cursor)
     try:
         expression = parse(filter, begin.now)

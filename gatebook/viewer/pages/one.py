@@ -14,13 +14,14 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatebook.filter import parse, written
+from gatebook.filter import parse
 from gatebook.snippets import curl, httpie, python
 from gatebook.viewer.api.parameters import Db, Filter
 from gatebook.viewer.api.requests import neighbour, not_recorded
 from gatebook.viewer.pages import link
 from gatebook.viewer.pages.lists import listing
-from gatebook.viewer.pages.template import narrowed, render
+from gatebook.viewer.pages.narrowing import Narrowing
+from gatebook.viewer.pages.template import render
 from gatebook.viewer.row import unpacked
 from gatebook.viewer.shown import body as bodies
 from gatebook.viewer.shown import jwt
@@ -63,7 +64,7 @@ async def one(
 
 def _told(row: asyncpg.Record, filter: str, origin: str, look: tuple[str | None, int, bool]) -> dict[str, Any]:
     """What the template needs to know."""
-    found, body, id = unpacked(row), row["body"], row["id"]
+    found, body, id, narrowing = unpacked(row), row["body"], row["id"], Narrowing(filter)
     whole = body is not None and len(body) == row["kept"]
     return {
         "one": found,
@@ -72,13 +73,13 @@ def _told(row: asyncpg.Record, filter: str, origin: str, look: tuple[str | None,
         "filter": filter,
         "origin": origin,
         "line": f"{found['method']} {found['target']} HTTP/{found['http_version']}",
-        "path": narrowed(filter, "path", path[0]) if (path := _PATH.match(found["target"])) else None,
+        "path": narrowing.by_value("path", path[0]) if (path := _PATH.match(found["target"])) else None,
         "query": _query(found["target"]),
         "shown": bodies.shown(found["headers"], body, found["body_size"], found["truncated"], *look, whole),
         "tokens": jwt.tokens(found, body),
         "snippets": _snippets(found, body if whole else None, origin),
         "at_this": partial(link.to_request, id, filter),
-        "narrowed_by_term": partial(_narrowed, filter),
+        "narrowing": narrowing,
     }
 
 
@@ -86,11 +87,6 @@ def _query(target: str) -> Form | None:
     """The parameters behind the ? of a target."""
     sent = target.partition("#")[0].partition("?")[2]
     return form(sent.encode("latin-1"), Limits()) if sent else None
-
-
-def _narrowed(filter: str, term: str) -> str:
-    """The list of what matches this term too."""
-    return link.to_list(written.both(filter, term))
 
 
 def _snippets(found: dict[str, Any], body: bytes | None, origin: str) -> list[tuple[str, str, list[str]]]:

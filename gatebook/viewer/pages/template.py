@@ -16,7 +16,6 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from gatebook import __version__, look
-from gatebook.filter import written
 from gatebook.identity import rfc3339, unix_ms
 from gatebook.viewer import static
 from gatebook.viewer.pages import link
@@ -68,12 +67,6 @@ def _head(value: str, most: int) -> str:
         return value[:most] + "…"
 
 
-def narrowed(filter: str, field: str, value: str) -> str | None:
-    """Where the list is of what has this value too; None when a filter cannot say it."""
-    found = written.term(field, value)
-    return None if found is None else link.to_list(written.both(filter, found))
-
-
 def size(count: int | None) -> str:
     """Bytes, for a reader."""
     if count is None:
@@ -99,7 +92,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"wire": wire, "brief": brief, "plain": plain, "marked": text.marked, "size": size, "time": time}
-    made.globals |= {"link": link, "narrowed": narrowed, "hue": look.hue, "static": static.url}
+    made.globals |= {"link": link, "hue": look.hue, "static": static.url}
     made.globals |= {"modules": static.MODULES, "version": __version__}
     return made
 
