@@ -119,6 +119,13 @@ def test_an_empty_gate_says_how_to_send_something_to_this_host(viewer: Viewer) -
     assert "curl -d hello https://gate.example:8443/any/path" in answer.text and has_page_manners(answer)
 
 
+@pytest.mark.parametrize("host", ["[1]", "[::1", "a:99999", "a b", "a'b", "<i>", "x/y", "a@b", ""])
+def test_a_host_that_is_none_is_not_repeated(viewer: Viewer, host: str) -> None:
+    for path in ("/_/", f"/_/requests/{viewer.record()}"):
+        answer = viewer.get(path, AS_PAGE | {"Host": host})
+        assert answer.status_code == 200 and (not host or host not in Elements(answer.text).text)
+
+
 def test_nothing_found_leads_back_to_everything(viewer: Viewer) -> None:
     viewer.record()
     found = page(viewer, "/_/", filter="method:PURGE")

@@ -1,7 +1,7 @@
 """Where the pages are: each has an address of its own, which says all that it shows."""
 
 import re
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
 from starlette.requests import Request
@@ -41,7 +41,15 @@ def to_image(id: UUID | str) -> str:
 def origin(request: Request) -> str:
     """Where whoever asks has the gate: scheme, host and port; a Host that is none is not repeated."""
     host, scheme = request.headers.get("host", ""), request.headers.get("x-forwarded-proto")
-    return f"{'https' if scheme == 'https' else 'http'}://{host if _HOST.fullmatch(host) else 'localhost'}"
+    return f"{'https' if scheme == 'https' else 'http'}://{host if _is_host(host) else 'localhost'}"
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is a host, perhaps with a port, that a URL may have."""
+    try:
+        return bool(_HOST.fullmatch(host)) and urlsplit(f"//{host}").port != 0
+    except ValueError:  # no such address, or no such port
+        return False
 
 
 def _with_query(path: str, **query: object) -> str:
