@@ -32,5 +32,10 @@ export function api(path, query = {}) {
 
 function written(query) {
     const given = Object.entries(query).filter(([, value]) => value != null && value !== "")
-    return given.length ? "?" + given.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&") : ""
+    return given.length ? "?" + given.map(([name, value]) => `${name}=${quoted(value)}`).join("&") : ""
+}
+
+// As Python quotes, so that each page has one address.
+function quoted(value) {
+    return encodeURIComponent(value).replace(/[!'()*]/g, char => "%" + char.charCodeAt().toString(16).toUpperCase())
 }

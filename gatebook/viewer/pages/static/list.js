@@ -120,14 +120,14 @@ function firstInSight() {
 
 // How much of the window the header hides, where the rows begin in it, and where one of them does.
 const covered = () => Math.max(0, document.querySelector("#top").getBoundingClientRect().bottom) + heading
-const table = () => box.getBoundingClientRect().top + heading
+const table = () => box.getBoundingClientRect().top + box.clientTop + heading
 const top = at => table() + at * height
 
 function show(at) {
     if (!isSeen()) return
     const above = top(at) - covered() - height, below = top(at + 1) - innerHeight
-    if (above < 0) scrollBy({ top: above })
-    else if (below > 0) scrollBy({ top: below })
+    if (above < 0) scrollBy({ top: Math.floor(above) })
+    else if (below > 0) scrollBy({ top: Math.ceil(below) })
     draw()
 }
 

@@ -18,6 +18,10 @@ export function start() {
     listTitle = opened() ? (here.filter && `${here.filter} · `) + "Gatebook" : document.title
     if (opened()) dress(opened())
     desk.addEventListener("click", clicked)
+    // The list keeps its place by itself; the browser does that only when the whole page is left.
+    history.scrollRestoration = "manual"
+    addEventListener("pagehide", () => history.scrollRestoration = "auto")
+    addEventListener("pageshow", () => history.scrollRestoration = "manual")
     addEventListener("popstate", () => {
         const id = idOf(location)
         if (id) open(location.href, { remember: "no" })
