@@ -17,6 +17,8 @@ export class Brush {
         element.tabIndex = 0
         element.role = "slider"
         element.ariaLabel = "Requests over time"
+        element.ariaValueNow = "0"
+        element.ariaValueText = "Not counted yet"
         element.setAttribute("aria-describedby", "picture-keys")
         element.addEventListener("pointermove", event => this.#move(event))
         element.addEventListener("pointerdown", event => this.#down(event))
