@@ -8,8 +8,10 @@ import contextlib
 import http.client
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import pytest
 from local_stack import Stack, made_stack, until
@@ -275,6 +277,11 @@ def test_a_page_that_is_reloaded_counts_nothing_old_as_new(look: Look, stack: St
     live(page)
     page.wait_for_timeout(200)
     expect(came(page)).to_be_hidden()
+    assert page.evaluate("scrollY") == 900
+    with page.expect_navigation():
+        page.locator(f"{ROWS} .client a >> nth=20").click()
+    page.go_back()
+    until(lambda: page.evaluate("scrollY") == 900, "the place is found again")
 
 
 def test_of_thousands_few_are_in_the_document_and_each_is_where_it_belongs(look: Look, stack: Stack) -> None:
@@ -379,3 +386,109 @@ def test_a_page_made_while_the_database_was_away_fills_itself_when_it_is_back(lo
     live(page)
     expect(page.locator(ROWS)).to_have_count(2, timeout=SOON_MS)
     expect(notice).to_have_count(0)
+
+
+# What a row tells, and where it leads
+
+
+def test_times_are_local_with_utc_at_hand(look: Look, stack: Stack) -> None:
+    """Of rows that came with the page, and of those that came later."""
+    send(stack, "/times", 1)
+    page = look("path:/times/*", timezone_id="America/New_York")
+    send(stack, "/times", 1)
+    expect(page.locator(ROWS)).to_have_count(2)
+    for time in page.locator(f"{ROWS} time").all():
+        utc = datetime.fromisoformat(time.get_attribute("title") or "")
+        assert utc.utcoffset() == timedelta() and abs(utc - datetime.now(UTC)) < timedelta(minutes=5)
+        local = utc.astimezone(ZoneInfo("America/New_York")).isoformat(timespec="milliseconds")
+        expect(time).to_have_text(local[11:23])
+    expect(page.locator(f"{ROWS} .age").first).to_have_text(re.compile(r"^\d+ s$"))
+    plain = look("path:/times/*", timezone_id="America/New_York", java_script_enabled=False)
+    expect(plain.locator("#rows th.time")).to_have_text("Time, UTC")
+    assert plain.locator(f"{ROWS} time").first.inner_text() == utc_of(page)[11:23]
+
+
+def utc_of(page: Page) -> str:
+    return page.locator(f"{ROWS} time").first.get_attribute("title") or ""
+
+
+def test_a_row_of_another_day_says_which(look: Look, stack: Stack) -> None:
+    record(stack, "/days", 1, "3 days")
+    time = look("path:/days/*").locator(f"{ROWS} time")
+    expect(time).to_have_text(re.compile(r"^\d\d-\d\d \d\d:\d\d:\d\d$"))
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_value_narrows_the_filter_by_it_and_keeps_what_it_says(look: Look, stack: Stack, scripts: bool) -> None:
+    path = f"/narrows-{scripts}"
+    for method in ("GET", "REPORT"):
+        stack.send(method, f"{path}/1")
+    page = look(f"path:{path}/* OR path:/none", java_script_enabled=scripts)
+    if scripts:
+        stack.send("REPORT", f"{path}/2")
+        expect(page.locator(ROWS)).to_have_count(3)
+    page.locator(f"{ROWS} .method a").first.click()
+    expect(page.locator("#filter")).to_have_value(f"(path:{path}/* OR path:/none) method=REPORT")
+    expect(page.locator(ROWS)).to_have_count(2 if scripts else 1)
+    page.locator(f"{ROWS} .replica a").first.click()
+    expect(page.locator("#filter")).to_have_value(
+        re.compile(rf"^\(path:{path}/\* OR path:/none\) method=REPORT replica:webapp-[123]$")
+    )
+
+
+def test_nothing_found_is_said_and_the_first_match_takes_its_place(look: Look, stack: Stack) -> None:
+    page = look("path:/matches/*")
+    expect(page.locator("#empty")).to_contain_text("Nothing that is recorded matches.")
+    send(stack, "/matches")
+    expect(page.locator(ROWS)).to_have_count(1)
+    expect(page.locator("#empty")).to_be_hidden()
+
+
+# How it looks
+
+
+@pytest.mark.parametrize("width", [320, 360, 1280, 2560])
+def test_it_fits_and_what_is_new_moves_nothing(look: Look, stack: Stack, width: int) -> None:
+    record(stack, f"/{'w' * 300}{width}", 90)
+    page = look(f"path:/{'w' * 300}{width}/*", viewport={"width": width, "height": 700})
+    page.keyboard.press("f")
+    expect(page.locator("#live")).to_have_text("Paused")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for place in (0, 1500):
+        scroll(page, place)
+        before = in_sight(page)
+        record(stack, f"/{'w' * 300}{width}/and", 2)
+        expect(came(page)).to_be_visible()
+        assert in_sight(page) == before
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(came(page)).to_be_in_viewport(ratio=1)
+    came(page).click()
+    assert page.evaluate("scrollY") == 0
+
+
+def test_the_theme_is_chosen_and_remembered_without_a_flash(look: Look) -> None:
+    page = look(color_scheme="light")
+    button, chosen = page.locator("#theme"), "document.documentElement.dataset.theme"
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(ground)
+    expect(button).to_have_text("Theme: auto")
+    button.click()
+    expect(button).to_have_text("Theme: light")
+    button.click()
+    expect(button).to_have_text("Theme: dark")
+    dark = page.evaluate(ground)
+    assert dark != light
+    # What the body is first drawn with: the observer comes before any frame that has one.
+    page.add_init_script(
+        "new MutationObserver((_, observer) => { if (!document.body) return; observer.disconnect();"
+        f" window.first = [{chosen}, {ground}] }}).observe(document, {{ childList: true, subtree: true }})"
+    )
+    page.reload()
+    assert page.evaluate("window.first") == ["dark", dark]
+    expect(button).to_have_text("Theme: dark")
+    button.click()
+    expect(button).to_have_text("Theme: auto")
+    page.reload()
+    assert page.evaluate(chosen) is None and page.evaluate(ground) == light
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(ground) == dark
