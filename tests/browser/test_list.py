@@ -198,6 +198,17 @@ def test_scrolled_down_nothing_moves_and_what_came_is_counted(look: Look, stack:
     send(stack, "/down", 3)
     expect(came(page)).to_have_text("Show 3 new")
     assert in_sight(page) == before
+    at_heading = (
+        "document.elementFromPoint({x}, document.querySelector('#rows th.method').getBoundingClientRect().y + 8)"
+    )
+    for x in (240, 720, 1000):  # nothing of a row shines through
+        assert page.evaluate(at_heading.format(x=x) + ".tagName") == "TH"
+    for _ in range(30):  # by key, each row comes out from behind what stays above
+        page.keyboard.press("k")
+        row = page.locator(f"{ROWS}[aria-current=true]")
+        box, heading = row.bounding_box(), page.locator("#rows th.method").bounding_box()
+        assert box and heading and box["y"] >= heading["y"] + heading["height"] - 1
+    scroll(page, 1500)
     came(page).click()
     expect(page.locator(f"{ROWS} .target >> nth=0")).to_have_text("/down/3")
     assert page.evaluate("scrollY") == 0

@@ -118,8 +118,14 @@ function firstInSight() {
     return Math.max(0, Math.ceil((covered() - table()) / height))
 }
 
-// How much of the window the header hides, where the rows begin in it, and where one of them does.
-const covered = () => Math.max(0, document.querySelector("#top").getBoundingClientRect().bottom) + heading
+// How much of the window is hidden by what stays above the rows.
+function covered() {
+    const bars = [...document.querySelectorAll("#top, #list > .bar")]
+    const staying = bars.filter(one => getComputedStyle(one).position == "sticky")
+    return Math.max(0, ...staying.map(one => one.getBoundingClientRect().bottom)) + heading
+}
+
+// Where the rows begin in the window, and where one of them does.
 const table = () => box.getBoundingClientRect().top + box.clientTop + heading
 const top = at => table() + at * height
 
