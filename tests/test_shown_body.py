@@ -411,13 +411,26 @@ def test_numbers_order_and_keys_that_come_twice_are_as_sent():
         ('{"a": null}', None),
         ('{"a": 1e999999}', None),
         ('{"a": "%s"}' % ("x" * 3000), None),
-        ('{"a": 1, "b": "\\u0000"}', None),  # PostgreSQL takes none of it as JSON
+        ('{"a": 1, "b": "\\u0000"}', None),  # PostgreSQL takes none of it as JSON, ...
+        ('{"a": 1, "b": "\\ud800"}', None),
+        ('{"a": 1, "b": "\\udc00\\ud800"}', None),
+        ('{"a": 1, "b": 1e131072}', None),
+        ('{"a": 1, "b": 1e-16384}', None),
+        ('{"b": -1e99999999999999999999, "a": 1}', None),
+        ('{"a": 1, "b": %s}' % ("1" * 200_000), None),
+        ('{"a": 1, "b": "\\ud83d\\ude00", "c": 1e400}', "json.a:1"),  # ... but all of this
+        ('{"a": {"b": [1, 2]}, "c": 3, "a": 4}', "json.a:4"),
         ('"alone"', None),
     ],
 )
 def test_a_value_leads_to_those_that_have_it(text, term):
     found = [row.term for row in rows(text) if row.kind in ("string", "number", "word")]
     assert term in found if term else not any(found)
+
+
+def test_a_value_whose_key_comes_again_leads_nowhere():
+    found = {row.text: row.term for row in rows('{"a": {"b": [1, {}]}, "c": 2, "a": 3, "d": [{"a": 4, "a": 5}]}')}
+    assert [text for text, term in found.items() if term] == ["2", "3", "5"]
 
 
 def test_what_is_very_deep_is_one_piece():

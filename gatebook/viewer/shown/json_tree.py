@@ -7,7 +7,7 @@ DEEPEST is one piece of JSON text. Numbers never become floats.
 import json
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 from gatebook.filter import written
@@ -31,6 +31,11 @@ _TOKEN = re.compile(
 )
 # A string that nobody closes, where a text was cut, goes on to the end, so that its time grows with the text even then.
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[][{}]', re.DOTALL)
+# What PostgreSQL does not take in JSON, beside numbers that are too long: U+0000, and half of a surrogate pair.
+_NOT_TAKEN = re.compile(
+    r"\\u0000|\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+_MOST_DIGITS, _MOST_DECIMALS = 131_072, 16_383  # of its numbers, before and behind the point
 _CONTAINER = {"{": "object", "[": "array"}
 _END = {"object": "}", "array": "]"}
 
@@ -66,7 +71,7 @@ def tree(text: str, limits: Limits, cut: bool = False, lines: bool = False, term
     `terms`: the body as the table has it is this very JSON, so filters find its values."""
     if not cut:
         _check(text, lines)
-    reader = _Reader(text, cut, lines, terms and "\\u0000" not in text, limits)
+    reader = _Reader(text, cut, lines, terms and not _NOT_TAKEN.search(text), limits)
     complete = reader.read() and not cut
     rows = reader.rows
     for row in reversed(reader.containers):
@@ -108,6 +113,7 @@ class _Reader:
         self.containers: list[Row] = []
         self._text, self._cut, self._lines, self._terms, self._limits = text, cut, lines, terms and not lines, limits
         self._path: list[str] = []  # for each of the containers where in it we are
+        self._places: list[dict[str, int]] = []  # likewise, of each key the row
         self._expected = "value"
         self._key: str | None = None
         self._position = 0
@@ -163,10 +169,12 @@ class _Reader:
         self._add(row)
         self.containers.append(row)
         self._path.append("")
+        self._places.append({})
         self._expected = "first key" if row.kind == "object" else "first"
 
     def _close(self) -> None:
         self._path.pop()
+        self._places.pop()
         closed = self.containers.pop()
         if closed.count:
             self.rows.append(Row("end", text=_END[closed.kind]))
@@ -188,6 +196,7 @@ class _Reader:
             inside = self.containers[-1]
             if inside.kind == "object":
                 self._path[-1] = key = self._key or ""
+                self._shadow(key)
                 row.key, row.key_more = key[:_LONGEST_KEY], max(0, len(key) - _LONGEST_KEY)
             else:
                 self._path[-1] = str(inside.count)
@@ -199,9 +208,23 @@ class _Reader:
         self._limits.rows -= 1
         self._limits.characters -= len(row.text) + len(row.key or "")
 
+    def _shadow(self, key: str) -> None:
+        """Of several values of a key filters find the last; those before, and all that is in them, have no terms."""
+        depth = 0
+        for row in self.rows[self._places[-1].get(key, len(self.rows)) :]:
+            row.term = None
+            depth += (row.kind in _END) - (row.kind == "end")
+            if depth == 0:
+                break
+        self._places[-1][key] = len(self.rows)
+
     def _scalar(self, token: re.Match[str]) -> Row:
         if token["string"]:
             return _shortened(Row("string", text=_characters(token[0])))
+        if token["number"] and self._terms and _numeric(token[0]) is None:
+            self._terms = False
+            for row in self.rows:
+                row.term = None
         return _shortened(Row("number" if token["number"] else "word", text=token[0]))
 
 
@@ -240,7 +263,20 @@ def _term(row: Row, path: list[str]) -> str | None:
 
 def _as_numeric(number: str) -> str | None:
     """As PostgreSQL writes it: 1e2 is 100 and -0 is 0; None when it has more digits than anyone reads."""
-    value = Decimal(number)
-    if abs(value.adjusted()) > _LONGEST_TERM:
+    value = _numeric(number)
+    if value is None or abs(value.adjusted()) > _LONGEST_TERM:
         return None
     return f"{abs(value) if value == 0 else value:f}"
+
+
+def _numeric(number: str) -> Decimal | None:
+    """None for what PostgreSQL does not take, and for some that it would, which nobody sends: then it takes none of the
+    body as JSON."""
+    if len(number) > _LONGEST:
+        return None
+    try:
+        value = Decimal(number)
+    except InvalidOperation:  # an exponent of 19 digits
+        return None
+    exponent = int(value.as_tuple().exponent)
+    return value if exponent >= -_MOST_DECIMALS and value.adjusted() < _MOST_DIGITS else None
