@@ -2,7 +2,7 @@
 
 Starts a stack of its own, sends it some thousand varied requests and has the list and one request judged as on a phone
 and on a desk. Prints every score, and each audit that is not perfect; the exit code is 1 when the median of a category
-is below LEAST. `machine` is Lighthouse's own measure of what it got of the machine: where that is low or varies, so does
+is below LEAST. `machine` is Lighthouse's own measure of what it got of the machine: where it is low or varies, so does
 the performance. It comes from npm by `npx`, which needs Node 22 or newer, unless `--lighthouse` says where it is.
 """
 
