@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shown_pages import drawn, looked_at, png, soon
 
 from gatebook.viewer.shown.body import shown
-from gatebook.viewer.shown.charset import Decoded, decoded, known
+from gatebook.viewer.shown.charset import Decoded, decoded
 from gatebook.viewer.shown.hexdump import hexdump
 from gatebook.viewer.shown.plain import plain
 

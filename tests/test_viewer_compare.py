@@ -62,6 +62,11 @@ def test_it_leads_to_both_and_the_other_way_round(viewer: Viewer) -> None:
         assert f'href="{url}"' in html
 
 
+def test_json_that_is_equal_but_written_otherwise_is_said_to_be_so(viewer: Viewer) -> None:
+    html = page(viewer, recorded(viewer, b'{"a":1}'), recorded(viewer, b'{"a": 1}\n'))
+    assert heading(html) == "They differ in body" and "not written alike" in html and differing(html) == []
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"text", b"\0", b"a\nb", b"[1,2]", b'"\\ud800"'])
 def test_all_kinds_of_bodies_are_compared_with_each_other(viewer: Viewer, body: bytes) -> None:
     a = recorded(viewer, body)
