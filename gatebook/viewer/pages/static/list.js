@@ -3,7 +3,7 @@
 // Rules: rows have one height (list.css), so where each is can be told without drawing it, and a hundred thousand
 // scroll like fifty. When that height changes, or another part covers the list, what was looked at stays in place.
 import { drawn, kept, read } from "./row.js"
-import { ago, timeOf } from "./text.js"
+import { ago, timeOf, write } from "./text.js"
 
 const MOST = 100_000
 const AROUND = 10 // rows drawn beyond what can be seen
@@ -33,16 +33,14 @@ export function onChange(callback) {
 
 // Puts requests, as the API has them, where they belong by id; how many were new. `new` ones light up for a moment.
 export function add(requests, { fresh = false } = {}) {
-    let added = 0
-    for (const request of requests) {
-        const at = place(request.id)
-        if (rows[at]?.id == request.id) continue
-        rows.splice(at, 0, { ...kept(request), fresh })
-        added += 1
-    }
+    const unknown = [...new Map(requests.map(one => [one.id, one])).values()].filter(({ id }) => !has(id))
+        .sort((a, b) => a.id < b.id ? 1 : -1).map(one => ({ ...kept(one), fresh }))
+    const newer = unknown.findIndex(({ id }) => id < rows[0]?.id), first = newer < 0 ? unknown.length : newer
+    for (const row of unknown.slice(first)) rows.splice(place(row.id), 0, row)
+    rows.unshift(...unknown.slice(0, first)) // at once, as most come
     if (rows.length > MOST) rows.length = MOST
-    if (added) tell()
-    return added
+    if (unknown.length) tell()
+    return unknown.length
 }
 
 // These instead of all that is listed.
@@ -114,8 +112,8 @@ function soon() {
     due = true
 }
 
-function firstInSight() {
-    return Math.max(0, Math.ceil((covered() - table()) / height))
+function firstInSight(hidden = covered(), begin = table()) {
+    return Math.max(0, Math.ceil((hidden - begin) / height))
 }
 
 // How much of the window is hidden by what stays above the rows.
@@ -146,8 +144,8 @@ function draw() {
     due = false
     if (!isSeen()) return width = 0
     if (width != box.clientWidth) measure()
+    look() // before anything is written, so that the browser lays it out once
     fill()
-    look()
     tellAges()
 }
 
@@ -174,9 +172,10 @@ function fill() {
 // Remembers where in the window is what is looked at: the current row if it is in sight, else the first row that is if
 // the list is scrolled.
 function look() {
-    const own = current != null && has(current) ? place(current) : -1, first = firstInSight()
-    const at = top(own) >= covered() && top(own) < innerHeight ? own : first || -1
-    looked = rows[at] ? { id: rows[at].id, top: top(at) } : null
+    const own = current != null && has(current) ? place(current) : -1, hidden = covered(), begin = table()
+    const isInSight = begin + own * height >= hidden && begin + own * height < innerHeight
+    const at = isInSight ? own : firstInSight(hidden, begin) || -1
+    looked = rows[at] ? { id: rows[at].id, top: begin + at * height } : null
 }
 
 // A place among the rows.
@@ -186,7 +185,10 @@ function within(place) {
 
 function made(row) {
     const tr = drawn(row)
-    if (row.fresh) tr.classList.add("new")
+    if (row.fresh) {
+        tr.classList.add("new")
+        tr.addEventListener("animationend", () => tr.classList.remove("new"))
+    }
     row.fresh = false
     return tr
 }
@@ -213,8 +215,5 @@ function measure() {
 
 function tellAges() {
     if (document.hidden) return
-    for (const tr of body.rows) {
-        const text = ago(timeOf(tr.dataset.id)), age = tr.cells[1]
-        if (age.textContent != text) age.textContent = text
-    }
+    for (const tr of body.rows) write(tr.cells[1], ago(timeOf(tr.dataset.id)))
 }

@@ -67,6 +67,11 @@ export function size(count) {
     return `${count} B`
 }
 
+// Changes what an element says, if that is something else: what stays can stay selected, and is not read out again.
+export function write(element, text) {
+    if (element.textContent != text) element.textContent = text
+}
+
 // Tells it to whoever does not see it.
 export function say(text) {
     document.querySelector("#said").textContent = text
