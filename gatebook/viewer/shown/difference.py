@@ -17,11 +17,13 @@ from typing import Any
 
 from gatebook.viewer.shown import text
 
+_PARAMETERS = 1000  # of a target; one that has more is compared as one text
 _VALUES = 5000  # of a JSON body
 _LINES = 1000  # of a text, between its equal beginning and its equal end: difflib takes 1 s for the worst of them
 _CONTEXT = 3  # equal lines that are shown around what differs
 _LONG = 2000  # characters of a value that are shown, from shortly before the first difference on
 _BEFORE = 80
+_CHARACTERS = 512 * 1024  # of the values of two bodies, together
 _PATH = 200  # characters of a path that are shown
 _PLAIN_CONTROLS = "\t\n\r\f"
 
@@ -56,7 +58,7 @@ class Bodies:
 
     kind: str
     pairs: list[Pair]
-    whole: bool = True  # else there is more that was not compared
+    whole: bool = True  # else there is more that was not compared, or is not told
     exact: bool = True  # else they are not alike, byte for byte, or nobody knows, whatever the pairs say
 
     @property
@@ -115,6 +117,8 @@ def _request_line(a: dict[str, Any], b: dict[str, Any]) -> Iterator[Pair]:
 def _target(target: str) -> tuple[str, list[_Item]]:
     """Its path, and its parameters as they were written; both together are all of it."""
     path, mark, query = target.partition("?")
+    if query.count("&") >= _PARAMETERS:
+        return target, []
     named = [(text.wire(one.partition("=")[0]), text.wire(one)) for one in query.split("&")] if mark else []
     return path, [_Item(name, f"?{name}", whole) for name, whole in named]
 
@@ -203,12 +207,23 @@ def _bodies(a: Sent, b: Sent) -> Bodies:
     paths: dict[tuple[int, str | int], int] = {}
     values_a, values_b = _values(a.body, paths), _values(b.body, paths)
     if values_a is not None and values_b is not None:
-        whole = max(len(values_a), len(values_b)) <= _VALUES
-        return Bodies("json", _aligned(values_a[:_VALUES], values_b[:_VALUES]), whole, a.body == b.body)
+        pairs, fit = _fitting(_aligned(values_a[:_VALUES], values_b[:_VALUES]))
+        return Bodies("json", pairs, fit and max(len(values_a), len(values_b)) <= _VALUES, a.body == b.body)
     text_a, text_b = _text(a.body), _text(b.body)
     if text_a is not None and text_b is not None:
         return _by_lines(text_a, text_b)
     return Bodies("binary", _facts(a, b))
+
+
+def _fitting(pairs: list[Pair]) -> tuple[list[Pair], bool]:
+    """As many as there is room for, what differs first; and whether that is all."""
+    room, kept = _CHARACTERS, []
+    for at in sorted(range(len(pairs)), key=lambda at: not pairs[at].differs):
+        room -= len(pairs[at].a or "") + len(pairs[at].b or "")
+        if room < 0:
+            break
+        kept.append(at)
+    return [pairs[at] for at in sorted(kept)], len(kept) == len(pairs)
 
 
 def _facts(a: Sent, b: Sent) -> list[Pair]:
@@ -255,7 +270,8 @@ def _by_lines(a: str, b: str) -> Bodies:
     if whole and end:
         at_a, at_b = len(lines_a) - end, len(lines_b) - end
         pairs += _equal_lines(lines_a[at_a:], at_a, at_b, _CONTEXT if codes else 0, 0)
-    return Bodies("text", pairs, whole)
+    pairs, fit = _fitting(pairs)
+    return Bodies("text", pairs, whole and fit, a == b)
 
 
 def _equal_lines(lines: list[str], at_a: int, at_b: int, first: int, last: int) -> list[Pair]:
