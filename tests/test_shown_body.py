@@ -474,6 +474,11 @@ def test_the_fields_of_a_form_are_in_order_with_repeats_and_without_values():
     ]
 
 
+def test_of_a_long_field_it_is_said_how_many_characters_are_left_out():
+    [fits, long] = looked_at(b"%41" * 8192 + b"=1&" + b"%41" * 8193 + b"=" + b"b" * 8194, FORM).data.fields
+    assert (fits.name, fits.more, long.name, long.more) == ("A" * 8192, 0, "A" * 8192, 3)
+
+
 # XML
 
 

@@ -39,10 +39,9 @@ def form(content: bytes, limits: Limits, charset: str = "", cut: bool = False) -
 
 def _field(piece: bytes, charset: str, limits: Limits) -> Field:
     name, has_value, value = piece.partition(b"=")
-    text = _decoded(value, charset)
-    more = max(0, len(text) - _LONGEST) + max(0, len(name) - _LONGEST)
-    shown = _decoded(name, charset)[:_LONGEST]
-    return Field(shown, text[:_LONGEST] if has_value else None, more, _tree(text, limits))
+    text, called = _decoded(value, charset), _decoded(name, charset)
+    more = max(0, len(text) - _LONGEST) + max(0, len(called) - _LONGEST)
+    return Field(called[:_LONGEST], text[:_LONGEST] if has_value else None, more, _tree(text, limits))
 
 
 def _decoded(sent: bytes, charset: str) -> str:
