@@ -6,7 +6,7 @@ twice, since Prometheus would refuse the whole answer for it.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, Metric, generate_latest
@@ -20,7 +20,7 @@ from gatebook import spool
 from gatebook.settings import Settings
 from gatebook.viewer.api import problem
 from gatebook.viewer.database import Database
-from gatebook.viewer.gate import Shared, database_is_up, spool_depth
+from gatebook.viewer.gate import Audited, Shared, database_is_up, spool_depth
 from gatebook.viewer.replicas import Replicas
 
 router = APIRouter(responses=problem.RESPONSES)
@@ -37,25 +37,13 @@ async def metrics(request: Request) -> Response:
     return Response(await scrape.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-class Audit(Protocol):
-    """What an audit found."""
-
-    @property
-    def finished_at(self) -> float:
-        """Unix seconds."""
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """How many requests had each outcome."""
-
-
 class Own(NamedTuple):
     """What the viewer itself sees; None: it cannot say."""
 
     database_up: bool
     listeners: int
     spool: spool.Depth | None
-    audit: Audit | None
+    audit: Audited | None
 
 
 class Scrape:
@@ -65,7 +53,7 @@ class Scrape:
         self,
         settings: Settings,
         database: Database,
-        last_audit: Callable[[], Audit | None],
+        last_audit: Callable[[], Audited | None],
         listeners: Callable[[], int],
     ) -> None:
         self._replicas = Replicas(settings.proxy_upstream)
