@@ -57,7 +57,7 @@ def page(viewer: Viewer, path: str, status: int = 200, **query: object) -> Eleme
 def has_page_manners(answer: httpx.Response) -> bool:
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["content-security-policy"] == POLICY and "unsafe" not in POLICY
-    assert answer.headers["cache-control"] == "no-store" and answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "private, no-cache" and answer.headers["referrer-policy"] == "no-referrer"
     tags = Elements(answer.text).found
     assert not [tag for tag, attributes in tags if tag == "style" or "style" in attributes]
     assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]

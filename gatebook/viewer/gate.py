@@ -188,12 +188,11 @@ def _of_replicas(seen: Seen) -> Iterator[tuple[Status, str]]:
 
 def _of_database(seen: Seen) -> Iterator[tuple[Status, str]]:
     rows = seen.spool.rows if seen.spool else 0
-    waiting = f"{rows:,} {'request waits' if rows == 1 else 'requests wait'} in the spool"
     if not seen.database:
-        meanwhile = f", and {waiting if rows else 'what comes in waits in the spool'}" if seen.answering else ""
+        meanwhile = ", and what comes in waits in the spool" if seen.answering else ""
         yield "trouble", f"the database does not answer the viewer{meanwhile}"
     elif rows:
-        yield "warning", f"{waiting} to be written"
+        yield "warning", "requests wait in the spool to be written"
     if seen.spool and seen.spool.bytes >= _ALMOST_FULL * seen.spool_limit:
         full = seen.spool.bytes / seen.spool_limit
         yield "trouble", f"the spool is {full:.0%} full, and when it is full requests are refused"

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Any
 from uuid import UUID
 
+import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
@@ -27,6 +28,7 @@ POLICY = (
     "require-trusted-types-for 'script'; trusted-types gatebook"
 )
 _HEADERS = {
+    "Cache-Control": "private, no-cache",  # no-store would keep browsers from going back to a page as it was
     "Content-Security-Policy": POLICY,
     "Referrer-Policy": "no-referrer",  # what leads elsewhere tells nobody what was looked at
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -51,6 +53,12 @@ def wire(value: str) -> Markup:
 def brief(value: str) -> Markup:
     """Wire text as HTML, of a long one the beginning: one row of a list has no room for more."""
     return text.marked(_head(value, _BRIEF))
+
+
+def media_type(headers: str) -> str:
+    """What the headers, as the table has them, say that the body is; as sent, without parameters (RFC 9110, 8.3)."""
+    types = (value for name, value in orjson.loads(headers) if name.lower() == "content-type")
+    return next(types, "").partition(";")[0].strip()
 
 
 def plain(value: str) -> str:
@@ -91,7 +99,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"wire": wire, "brief": brief, "plain": plain, "marked": text.marked, "size": size, "time": time}
+    made.filters |= {
+        "wire": wire,
+        "brief": brief,
+        "plain": plain,
+        "media_type": media_type,
+        "marked": text.marked,
+        "size": size,
+        "time": time,
+    }
     made.globals |= {"link": link, "hue": look.hue, "static": static.url}
     made.globals |= {"modules": static.MODULES, "version": __version__}
     return made

@@ -5,7 +5,7 @@
 import { check } from "./filter_check.js"
 import { know, learn, learnSome, offers } from "./filter_offers.js"
 import * as saved from "./saved.js"
-import { readable } from "./text.js"
+import { readable, write } from "./text.js"
 
 const CHECK_MS = 250
 const UNFINISHED_MS = 1500 // until a word that is still being written is said to be wrong
@@ -213,7 +213,7 @@ function tell(error) {
         says.textContent = ""
         return input.removeAttribute("aria-invalid")
     }
-    if (says.textContent != error.message) says.textContent = error.message
+    write(says, error.message)
     input.ariaInvalid = "true"
     const there = document.createElement("mark"), at = error.position
     const length = input.value.codePointAt(at) > 0xffff ? 2 : 1

@@ -1,6 +1,6 @@
 // The gate's line: the replicas, the spool, the database and the last audit, asked for every five seconds while
 // somebody looks. What has not changed is not touched: a selection stays, and a screen reader hears only what is new.
-import { ago, clock, day, size } from "./text.js"
+import { ago, clock, day, size, write } from "./text.js"
 import { told } from "./told.js"
 
 const EVERY_MS = 5000, PATIENCE_MS = 10000
@@ -83,10 +83,6 @@ function tell(one, words, wrong, more = "") {
     one.className = wrong ? "wrong" : ""
     one.hidden = !words
     one.title = more
-}
-
-function write(one, words) {
-    if (one.textContent != words) one.textContent = words
 }
 
 // The page is told how far it is, and at the end what was found.

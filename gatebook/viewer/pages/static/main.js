@@ -8,7 +8,12 @@ import * as live from "./live.js"
 import * as older from "./older.js"
 import * as pane from "./pane.js"
 import * as picture from "./picture.js"
-import { tellTimes } from "./times.js"
+import * as times from "./times.js"
 
-tellTimes(document)
-for (const part of [list, older, pane, live, filterBox, gate, picture, copy, keys]) part.start()
+// One that fails takes none of the others with it.
+for (const part of [times, list, older, pane, live, filterBox, gate, picture, copy, keys])
+    try {
+        part.start()
+    } catch (error) {
+        reportError(error)
+    }

@@ -7,7 +7,7 @@ import { tellTimes } from "./times.js"
 import { tellPassage } from "./passage.js"
 import { whatIsWrong } from "./told.js"
 
-const SETTLED_MS = 80 // of keys held down, only where they come to rest is fetched
+const SETTLED_MS = 150 // of keys held down, only where they come to rest is fetched
 const html = self.trustedTypes?.createPolicy("gatebook", { createHTML: text => text }) ?? { createHTML: text => text }
 
 let desk, asked = null, settling, listTitle
@@ -23,9 +23,9 @@ export function start() {
     addEventListener("pagehide", () => history.scrollRestoration = "auto")
     addEventListener("pageshow", () => history.scrollRestoration = "manual")
     addEventListener("popstate", () => {
-        const id = idOf(location)
-        if (id) open(location.href, { remember: "no" })
-        else close({ remember: false })
+        const id = idOf(location), url = location.pathname + location.search
+        if (!id) close({ remember: false })
+        else if (opened()?.dataset.url != url) open(url, { remember: "no" })
     })
 }
 
@@ -40,26 +40,33 @@ export function move(step) {
     choose(id, { focus: true })
     clearTimeout(settling)
     if (!opened()) return
-    settling = setTimeout(() => open(toRequest(id, { filter: here.filter }), { remember: "instead" }), SETTLED_MS)
+    const view = new URLSearchParams(location.search).get("view"), url = toRequest(id, { filter: here.filter, view })
+    settling = setTimeout(() => open(url, { remember: "instead" }), SETTLED_MS)
 }
 
 // Shows the request that this address names. `remember`: "new" address, "instead" of the one now, or "no" change.
 export async function open(url, { remember = "new", focus = false } = {}) {
     asked?.abort()
-    const { signal } = asked = new AbortController()
-    const id = idOf(new URL(url, location))
+    clearTimeout(settling)
+    const { signal } = asked = new AbortController(), id = idOf(new URL(url, location))
     choose(id)
+    const article = await fetched(url, signal)
+    if (signal.aborted) return
+    const isAnother = opened()?.dataset.id != id
+    if (remember == "new") history.pushState(null, "", url)
+    if (remember == "instead") history.replaceState(null, "", url)
+    article.dataset.url = url
+    show(article)
+    if (focus || isCovered() && isAnother) article.focus({ preventScroll: isCovered() })
+    if (isCovered() && isAnother) article.scrollIntoView()
+}
+
+async function fetched(url, signal) {
     try {
         const answer = await fetch(url + (url.includes("?") ? "&" : "?") + "bare=1", { signal })
-        const article = answer.ok ? parsed(await answer.text()) : failed(await whatIsWrong(answer))
-        if (signal.aborted) return
-        show(article, id)
-        if (remember == "new") history.pushState(null, "", url)
-        if (remember == "instead") history.replaceState(null, "", url)
-        if (focus || isCovered()) article.focus({ preventScroll: isCovered() })
-        if (isCovered()) article.scrollIntoView()
+        return answer.ok ? parsed(await answer.text()) : failed(url, await whatIsWrong(answer))
     } catch (error) {
-        if (!signal.aborted) show(failed(`the viewer does not answer: ${error.message}`), id)
+        return failed(url, `the viewer does not answer (${error.message})`)
     }
 }
 
@@ -80,11 +87,15 @@ function isCovered() {
     return !desk.firstElementChild.checkVisibility()
 }
 
+// A row leads where its target does; text in it can be selected all the same.
 function clicked(event) {
-    const link = event.target.closest("a")
+    const row = getSelection().isCollapsed ? event.target.closest("#rows tbody tr") : null
+    const link = event.target.closest("a") ?? row?.querySelector(".target a")
     if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return
     const article = link.closest("#request"), id = idOf(link)
-    const go = article ? inside(link, article, id) : id && !here.compare && (() => open(link.href, { focus: true }))
+    let go = article && inside(link, article, id)
+    if (!article && id && !here.compare) go = () => open(link.pathname + link.search, { focus: true })
+    if (!go && !link.contains(event.target)) go = () => location.assign(link.href)
     if (!go) return
     event.preventDefault()
     go()
@@ -97,15 +108,19 @@ function inside(link, article, id) {
         const step = link.rel == "next" ? 1 : -1, there = beside(step)
         return currentId() == article.dataset.id && there != currentId() ? () => move(step) : null
     }
-    if (id == article.dataset.id && link.id != "permalink") return () => open(link.href)
+    if (id == article.dataset.id && link.id != "permalink" && !link.hash) return () => open(link.pathname + link.search)
     return null
 }
 
-function show(article, id) {
-    const scrolled = opened()?.dataset.id == id ? opened().scrollTop : 0
-    opened()?.remove()
+// In place of the one before, at the same place and opened alike: whoever steps on looks at the same of the next one.
+function show(article) {
+    const before = opened(), scrolled = before?.scrollTop ?? 0, hadFocus = before?.contains(document.activeElement)
+    for (const { id } of before?.querySelectorAll(".snippet[open]") ?? [])
+        article.querySelector(`#${id}`)?.setAttribute("open", "")
+    before?.remove()
     desk.append(article)
     article.scrollTop = scrolled
+    if (hadFocus) (article.querySelector(".view[aria-current]") ?? article).focus({ preventScroll: true })
     dress(article)
     document.title = article.dataset.title ?? listTitle
     say(article.querySelector("h2").textContent)
@@ -121,16 +136,19 @@ function parsed(text) {
     return document.importNode(page.querySelector("#request"), true)
 }
 
-function failed(why) {
-    const [article, heading, link] = ["article", "h2", "a"].map(name => document.createElement(name))
+function failed(url, why) {
+    const [article, heading, again, close] = ["article", "h2", "a", "a"].map(name => document.createElement(name))
     article.id = "request"
+    article.className = "problem"
     article.tabIndex = 0
     heading.className = "wrong"
     heading.textContent = `It cannot be shown: ${why}`
-    link.id = "close"
-    link.href = toList({ filter: here.filter })
-    link.textContent = "Close"
-    article.append(heading, link)
+    again.href = url
+    again.textContent = "Try again"
+    close.id = "close"
+    close.href = toList({ filter: here.filter })
+    close.textContent = "Close"
+    article.append(heading, again, " ", close)
     return article
 }
 

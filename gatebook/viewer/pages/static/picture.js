@@ -8,6 +8,7 @@ import { Lanes } from "./picture_lanes.js"
 import { beside, fixed, zoom } from "./picture_links.js"
 import { Ranking } from "./picture_ranking.js"
 import { Sentences } from "./picture_sentences.js"
+import { store, stored } from "./storage.js"
 import { duration, named, outgrown, planned, round, steps, ticks } from "./picture_span.js"
 
 const AHEAD_MS = 1000 // of the question: nothing that was received later can be in its answer
@@ -45,10 +46,9 @@ class Picture {
 
     start() {
         const { details } = this
-        details.open = localStorage.getItem(KEPT_CLOSED) == null
+        details.open = !stored(KEPT_CLOSED, false)
         details.addEventListener("toggle", () => {
-            if (details.open) localStorage.removeItem(KEPT_CLOSED)
-            else localStorage.setItem(KEPT_CLOSED, "1")
+            store(KEPT_CLOSED, !details.open)
             details.open ? this.begin() : this.end()
         })
         document.addEventListener("gatebook:arrived", ({ detail }) => this.arrived(detail.requests))
@@ -151,7 +151,7 @@ class Picture {
     arrived(requests) {
         if (!this.tally) return
         for (const request of requests) {
-            const at = Date.parse(request.received_at), value = this.by ? VALUE[this.by](request).slice(0, 1000) : null
+            const at = Date.parse(request.received_at), value = this.by ? this.ranking.known(VALUE[this.by](request).slice(0, 1000)) : null
             this.tally.arrive(value, at, Date.now())
             this.ranking.arrive(value, at)
         }

@@ -2,7 +2,7 @@
 // What a client sent gets in by textContent, through shown(). All sizes are whole pixels of the screen, so that equal
 // steps look equal.
 
-import { hue, shown } from "./text.js"
+import { hue, shown, write } from "./text.js"
 
 const SVG = "http://www.w3.org/2000/svg"
 const LABEL_EMS = 5.5 // on the axis, the longest being 13:37:30
@@ -90,9 +90,9 @@ export class Lanes {
         const from = quietFrom == null ? null : this.x(Math.min(quietFrom, edge))
         set(row.quiet, from == null ? "" : `M${from} ${height - 1}H${this.x(steps.to)}`)
         row.item.classList.toggle("loud", Boolean(loud))
-        if (rest) say(row.name, name)
-        say(row.count, count.toLocaleString("en"))
-        say(row.share, note || share == null ? note : `${(100 * share).toFixed(1)} %`)
+        if (rest) write(row.name, name)
+        write(row.count, count.toLocaleString("en"))
+        write(row.share, note || share == null ? note : `${(100 * share).toFixed(1)} %`)
         row.share.style.setProperty("--part", `${100 * (share ?? 0)}%`)
     }
 
@@ -111,11 +111,6 @@ export class Lanes {
         mark.textContent = label
         return mark
     }
-}
-
-// Changes the text only where it is another one: a screen reader, and a selection, stay where they are.
-export function say(one, text) {
-    if (one.textContent != text) one.textContent = text
 }
 
 function made(tag, kind) {

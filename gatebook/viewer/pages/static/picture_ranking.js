@@ -4,10 +4,11 @@ import { REST } from "./picture_counts.js"
 import { silent } from "./picture_spread.js"
 
 const LANES = 8
+const KNOWN = 1000 // values that are told apart while they come in; each is looked at in each picture
 
 export class Ranking {
     constructor(by) {
-        Object.assign(this, { by, values: by ? [] : [null], last: new Map, missed: new Map })
+        Object.assign(this, { by, values: by ? [] : [null], last: new Map, missed: new Map, seen: new Set })
     }
 
     // Chooses the most frequent values; replicas stand in the order of their names, since they are alike.
@@ -29,6 +30,13 @@ export class Ranking {
                 if (value !== other && at >= ends.get(value)) this.missed.set(value, this.missed.get(value) + count)
             }
         })
+    }
+
+    // The value as it is counted: one more than can be told apart is one of the others.
+    known(value) {
+        if (!this.seen.has(value) && !this.last.has(value) && this.seen.size >= KNOWN) return REST
+        this.seen.add(value)
+        return value
     }
 
     // One came in live: a new value gets a lane while there is room.

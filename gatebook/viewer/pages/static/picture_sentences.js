@@ -1,10 +1,9 @@
 // What the picture says in words: of all that is shown, of what is pointed at, of who falls silent, of what goes wrong.
 
 import { REST } from "./picture_counts.js"
-import { say } from "./picture_lanes.js"
 import { exactly, lasting, utc, words } from "./picture_span.js"
 import { evenness } from "./picture_spread.js"
-import { shown as readable } from "./text.js"
+import { shown as readable, write } from "./text.js"
 
 export class Sentences {
     constructor(section, by) {
@@ -22,8 +21,8 @@ export class Sentences {
 
     // What went wrong; `again`: it is tried again.
     fail(detail, again) {
-        say(this.state, `${detail}. ${again ? "It is tried again." : ""}`)
-        say(this.status, this.state.textContent)
+        write(this.state, `${detail}. ${again ? "It is tried again." : ""}`)
+        write(this.status, this.state.textContent)
         this.state.classList.add("wrong")
     }
 
@@ -48,7 +47,7 @@ export class Sentences {
         this.#state(picture)
         this.#silences(told)
         const quiet = told.filter(lane => lane.loud).map(({ value }) => readable(value, 80))
-        if (this.spread) say(this.spread, evenness(totals(lanes), quiet))
+        if (this.spread) write(this.spread, evenness(totals(lanes), quiet))
         brush.describe(this.#aloud(told, total, picture))
         return told
     }
@@ -67,22 +66,22 @@ export class Sentences {
 
     #line({ shown, plan, now, selection, brush }, total) {
         const { step } = shown, [from, to] = selection ?? [shown.from, shown.to]
-        say(this.number, total.toLocaleString("en"))
+        write(this.number, total.toLocaleString("en"))
         const what = total == 1 ? "request" : "requests"
         const last = !selection && plan.length
         const when = last ? `in the last ${exactly(last)}` : `from ${words(from * step, to * step, now)}`
         const long = to - from == 1 ? "" : `, ${lasting((to - from) * step)}`
         const how = selection ? long : `, ${exactly(step)} a bar`
-        say(this.rest, `${what} ${when}${how}`)
-        say(this.utc, selection ? `${utc(from * step, to * step)} UTC` : "")
+        write(this.rest, `${what} ${when}${how}`)
+        write(this.utc, selection ? `${utc(from * step, to * step)} UTC` : "")
         this.utc.hidden = !selection
     }
 
     #state({ reached, shown, now }) {
-        if (reached == null) return say(this.state, "")
+        if (reached == null) return write(this.state, "")
         const part = (shown.end - reached) / (shown.end - shown.begin)
         this.state.classList.remove("wrong")
-        say(this.state, `Counting: ${Math.floor(100 * Math.min(Math.max(part, 0), 1))} %`)
+        write(this.state, `Counting: ${Math.floor(100 * Math.min(Math.max(part, 0), 1))} %`)
     }
 
     // Says once, to who does not see it, that somebody falls silent, or is back.
@@ -91,8 +90,8 @@ export class Sentences {
         const gone = [...loud].filter(one => !this.silent.has(one))
         const back = [...this.silent].filter(one => !loud.has(one))
         const spoken = (some, words) => some.map(one => `${readable(one, 80)} ${words}.`).join(" ")
-        if (gone.length) say(this.status, spoken(gone, "has fallen silent"))
-        else if (back.length) say(this.status, spoken(back, "is back"))
+        if (gone.length) write(this.status, spoken(gone, "has fallen silent"))
+        else if (back.length) write(this.status, spoken(back, "is back"))
         this.silent = loud
     }
 

@@ -5,8 +5,11 @@ import { clock, day, hue, shown, size, timeOf } from "./text.js"
 const SHOWN = 300
 
 // Of a request as the API has it. Little is kept, since there may be a hundred thousand.
-export function kept({ id, method, target, client, replica, body_size }) {
-    return { id, method, target: target.slice(0, SHOWN + 1), client, replica, size: size(body_size) }
+export function kept({ id, method, target, client, replica, headers, body_size }) {
+    const [, said = ""] = headers.find(([name]) => name.toLowerCase() == "content-type") ?? [], [type] = said.split(";", 1)
+    return {
+        id, method, target: target.slice(0, SHOWN + 1), client, replica, type: type.trim().slice(0, SHOWN + 1), size: size(body_size),
+    }
 }
 
 // Of a row that came with the page: its cells are texts for a reader already, and stay as they are.
@@ -28,7 +31,7 @@ function draw(row) {
     target.textContent = shown(row.target, SHOWN)
     tr.append(cell("time", time), cell("age scripted"), cell("method", value("method", row.method)), cell("target", target),
         cell("client", value("client", row.client)), cell(`replica ${hue(row.replica)}`, value("replica", row.replica)),
-        cell("size", row.size))
+        cell("type", shown(row.type, SHOWN)), cell("size", row.size))
     localise(tr)
     return tr
 }

@@ -2,22 +2,22 @@
 // nothing of them. Rule: what is stored was perhaps written by another release, so whatever is not as expected is left.
 
 import { check } from "./filter_check.js"
+import { store, stored } from "./storage.js"
 import { readable } from "./text.js"
 
 const MOST_RECENT = 12
 const MOST_NAMED = 200
 const LONGEST_NAME = 60
-const memory = new Map // for a browser that keeps nothing
 
 let panel, said, input
 
 export function recent() {
-    return stored("gatebook.recent").filter(isFilter).slice(0, MOST_RECENT)
+    return list("gatebook.recent").filter(isFilter).slice(0, MOST_RECENT)
 }
 
 // { name, filter } of each, by name.
 export function named() {
-    return stored("gatebook.named").filter(one => one?.name && typeof one.name == "string" && isFilter(one.filter))
+    return list("gatebook.named").filter(one => one?.name && typeof one.name == "string" && isFilter(one.filter))
         .slice(0, MOST_NAMED).sort((a, b) => a.name.localeCompare(b.name))
 }
 
@@ -135,19 +135,7 @@ function isFilter(text) {
     return typeof text == "string" && text && text.length <= 4096 && !/\p{Surrogate}/u.test(text)
 }
 
-function stored(key) {
-    try {
-        const found = JSON.parse(localStorage.getItem(key))
-        return Array.isArray(found) ? found : []
-    } catch {
-        return memory.get(key) ?? []
-    }
-}
-
-function store(key, value) {
-    try {
-        localStorage.setItem(key, JSON.stringify(value))
-    } catch {
-        memory.set(key, value)
-    }
+function list(key) {
+    const found = stored(key, [])
+    return Array.isArray(found) ? found : []
 }

@@ -1,5 +1,14 @@
 // Times in the reader's own zone, with UTC on hover.
-import { ago, clock, day } from "./text.js"
+import { ago, clock, day, write } from "./text.js"
+
+export function start() {
+    tellTimes(document)
+    // An age does not stay what it is; the time beside it does, and can stay selected.
+    setInterval(() => {
+        if (document.hidden) return
+        for (const one of document.querySelectorAll("time .ago")) write(one, age(one.parentNode))
+    }, 1000)
+}
 
 // All that a part of the page tells; rows of the list see to their own.
 export function tellTimes(part) {
@@ -11,12 +20,15 @@ export function tellTimes(part) {
 }
 
 function tell(time) {
-    const ms = Date.parse(time.dateTime), age = time.classList.contains("full") ? `, ${ago(ms)} ago` : ""
-    const text = `${day(ms)} ${clock(ms)}${age}`
-    if (time.textContent != text) time.textContent = text
+    const ms = Date.parse(time.dateTime)
+    time.textContent = `${day(ms)} ${clock(ms)}`
+    if (!time.classList.contains("full")) return
+    const part = document.createElement("span")
+    part.className = "ago"
+    part.textContent = age(time)
+    time.append(part)
 }
 
-// An age does not stay what it is.
-setInterval(() => {
-    if (!document.hidden) document.querySelectorAll("time.full").forEach(tell)
-}, 1000)
+function age(time) {
+    return `, ${ago(Date.parse(time.dateTime))} ago`
+}
