@@ -2,11 +2,13 @@
 
 import random
 
+import asyncpg
 import pytest
-from searched import FILTERS, NOW_MS, Place, play, some_record, some_records
+from searched import FILTERS, HOUR_MS, NOW_MS, Place, play, some_record, some_records
 
 from gatebook.filter import Parameters, condition, parse
 from gatebook.filter.sql import PATH
+from gatebook.viewer.database import Database
 from gatebook.viewer.index import blocks, filling
 from gatebook.viewer.search import counting, walk
 from gatebook.viewer.search.counting import BY, Count, Counted
@@ -162,5 +164,28 @@ def test_an_answer_has_some_thousand_groups_however_many_there_are(database, mon
             cursor = answers[-1].next
         assert max(len(answer.groups) for answer in answers) < 700
         assert added(answers) == await plain(place, "", None, 1)
+
+    play(database, story)
+
+
+def test_a_count_of_what_is_rare_reads_no_more_than_the_blocks_that_may_have_it(small, database):
+    """The planner must not read all that lies between them and then throw it away."""
+    plans: list[str] = []
+
+    class Explaining(Database):
+        async def window(self, sql: str, values: list[object], within_s: float, wait_s: float) -> list[asyncpg.Record]:
+            if "generate_subscripts" in sql and "requests" in sql:
+                plans.append("\n".join(row[0] for row in await self.fetch(f"EXPLAIN {sql}", *values)))
+            return await super().window(sql, values, within_s, wait_s)
+
+    async def story(place: Place) -> None:
+        chance = random.Random(1)
+        for age_ms in (0, HOUR_MS):
+            await place.record(some_record(chance, NOW_MS - age_ms, target="/seldom"))
+            await place.record(*(some_record(chance) for _ in range(150)))
+        await place.fill()
+        counted = await Count(Explaining(place.database._pool), parse("path:/seldom"), None, None).run()
+        assert [group.count for group in counted.groups] == [2]
+        assert plans and not any("Join Filter" in plan or "Seq Scan" in plan for plan in plans)
 
     play(database, story)
