@@ -500,6 +500,14 @@ def test_xml_is_indented_and_nothing_of_it_is_lost():
         assert piece in page
 
 
+@pytest.mark.parametrize("text", ["x" * 4096, "x\n" * 2048])
+def test_xml_that_is_too_long_ends_every_element_that_it_begins_and_no_other(text):
+    page = drawn(looked_at(f"<r>{f'<b>{text}</b>' * 100}</r>".encode(), "text/xml"))
+    assert "There is more than is drawn here" in page
+    for tag in ("details", "div", "p"):
+        assert len(re.findall(f"<{tag}[ >]", page)) == page.count(f"</{tag}>")
+
+
 def test_xml_is_read_in_the_charset_of_its_content_type():
     sent = '<?xml version="1.0" encoding="utf-8"?><a>é</a>'.encode("latin-1")
     assert looked_at(sent, "text/xml; charset=iso-8859-1").data.rows[1].text == "é"

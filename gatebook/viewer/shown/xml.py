@@ -115,13 +115,14 @@ class _Reader:
     def _end(self, name: str) -> None:
         opened, text = self.rows[-1], "".join(self._text)
         if opened.kind == "open" and (not text.strip(_BLANKS) or "\n" not in text):
+            self.elements.pop()  # first: what charges may end the reading, and what is still open then gets an end
             self._text.clear()
             opened.kind, opened.text = "element", text if text.strip(_BLANKS) else ""
             self._charge(_shorten(opened).text)
         else:
             self._flush()
+            self.elements.pop()
             self.rows.append(Row("end", name))
-        self.elements.pop()
 
     def _start_cdata(self) -> None:
         self._flush()
