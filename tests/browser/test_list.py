@@ -122,6 +122,13 @@ def scroll(page: Page, y: int) -> None:
     )
 
 
+def all_listed(page: Page) -> Page:
+    scroll(page, 10**9)
+    expect(page.locator("#older")).to_have_text(re.compile("^That is all"))
+    scroll(page, 0)
+    return page
+
+
 def in_sight(page: Page) -> dict[str, float]:
     """The rows that can be seen, and where."""
     return dict(
@@ -192,7 +199,7 @@ def test_paused_it_says_how_many_came_and_shows_them_on_a_click(look: Look, stac
 
 def test_scrolled_down_nothing_moves_and_what_came_is_counted(look: Look, stack: Stack) -> None:
     record(stack, "/down", 120)
-    page = look("path:/down/*")
+    page = all_listed(look("path:/down/*"))
     scroll(page, 1500)
     before = in_sight(page)
     assert len(before) > 10
@@ -365,7 +372,7 @@ def test_a_gap_is_not_passed_over(look: Look, stack: Stack) -> None:
     record(stack, "/gap", 90)
     events = "**/_/api/events?*"
     says_gap = f'id: {position(stack)}\nevent: gap\ndata: {{"detail": "", "since": null}}\n\n'
-    page = look("path:/gap/*")
+    page = all_listed(look("path:/gap/*"))
     scroll(page, 1500)
     before = in_sight(page)
     page.route(events, lambda route: route.fulfill(body=says_gap, content_type="text/event-stream"))
@@ -466,7 +473,7 @@ def test_nothing_found_is_said_and_the_first_match_takes_its_place(look: Look, s
 @pytest.mark.parametrize("width", [320, 360, 1280, 2560])
 def test_it_fits_and_what_is_new_moves_nothing(look: Look, stack: Stack, width: int) -> None:
     record(stack, f"/{'w' * 300}{width}", 90)
-    page = look(f"path:/{'w' * 300}{width}/*", viewport={"width": width, "height": 700})
+    page = all_listed(look(f"path:/{'w' * 300}{width}/*", viewport={"width": width, "height": 700}))
     page.keyboard.press("f")
     expect(page.locator("#live")).to_have_text("Paused")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
