@@ -3,6 +3,7 @@ stays text. tests/browser/ looks at them."""
 
 import json
 import re
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from urllib.parse import parse_qs, quote, urlsplit
@@ -160,6 +161,17 @@ def test_neighbours_are_found_within_the_filter(viewer: Viewer) -> None:
         assert answer.headers["location"] == f"/_/requests/{expected}?filter=method%3APOST"
 
 
+def test_a_neighbour_that_there_was_no_time_to_find_is_not_said_to_be_none(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = viewer.record(uuid7(NOON, 1))
+    viewer.record(uuid7(NOON, 0)), viewer.record(uuid7(NOON, 2))
+    monkeypatch.setattr("gatebook.viewer.api.requests.NEIGHBOUR_DEADLINE_S", 0.0)
+    older = viewer.get(f"/_/requests/{id}/older", filter="body:rare")
+    assert older.status_code == 303 and older.headers["location"] == f"/_/?filter=body%3Arare&cursor={id}"
+    assert is_problem(viewer.get(f"/_/requests/{id}/newer", filter="body:rare"), 503)
+
+
 def test_a_list_to_compare_with_leads_to_comparisons(viewer: Viewer) -> None:
     a, b = viewer.record(uuid7(NOON, 1)), viewer.record(uuid7(NOON, 2))
     assert f"/_/compare/{a}/{b}" in page(viewer, "/_/", compare=a).links()
@@ -220,3 +232,12 @@ def test_parameters_of_the_target_are_shown_decoded(viewer: Viewer) -> None:
     text = re.sub(r"\s+", " ", page(viewer, f"/_/requests/{id}").text)
     parameters = text.partition("Parameters FieldValue ")[2]
     assert parameters.startswith("name Renée K empty empty name <b> flag no = Headers")
+
+
+def test_times_of_a_token_are_told(viewer: Viewer) -> None:
+    parts = ({"alg": "HS256"}, {"iat": 1_795_000_000, "exp": 1_795_500_000.5})
+    token = ".".join(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+    id = viewer.record(headers=json.dumps([["Authorization", f"Bearer {token}.c2ln"]]))
+    text = re.sub(r"\s+", " ", page(viewer, f"/_/requests/{id}").text)
+    assert "issued 2026-11-18T11:06:40.000Z" in text and "expires 2026-11-24T06:00:00.500Z" in text
+    assert "not verified" in text

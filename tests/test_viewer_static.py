@@ -26,7 +26,7 @@ def test_files_have_exact_types_and_are_asked_for_again_only_when_they_changed(v
     kind = "text/css" if name.endswith(".css") else "text/javascript"
     assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
     assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["cache-control"] == "no-cache"
-    again = viewer.get(path, {"If-None-Match": answer.headers["etag"]})
+    again = viewer.get(path, {"If-None-Match": answer.headers["etag"], "Accept-Encoding": "identity"})
     assert again.status_code == 304 and again.content == b"" and again.headers["etag"] == answer.headers["etag"]
     assert viewer.get(path, {"If-None-Match": '"other"'}).status_code == 200
     head = viewer.request("HEAD", path, headers={"Accept-Encoding": "identity"})
@@ -36,7 +36,10 @@ def test_files_have_exact_types_and_are_asked_for_again_only_when_they_changed(v
 def test_they_are_packed_for_whoever_can_unpack_them(viewer: Viewer) -> None:
     packed = viewer.get("/_/static/style.css", {"Accept-Encoding": "gzip"})
     assert packed.headers["content-encoding"] == "gzip" and packed.headers["vary"] == "Accept-Encoding"
+    known = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]}
+    assert viewer.get("/_/static/style.css", known).status_code == 304
     plain = viewer.get("/_/static/style.css", {"Accept-Encoding": "identity"})
+    assert packed.headers["etag"] != plain.headers["etag"]
     assert packed.text == plain.text and len(gzip.compress(plain.content)) < len(plain.content) / 2
     assert int(packed.headers["content-length"]) < len(plain.content) / 2
 

@@ -78,11 +78,11 @@ async def by_release(request: Request, release: str, name: str) -> Response:
 def _answer(request: Request, name: str, cache_control: str) -> Response:
     if name not in FILES:
         raise Problem(404, f"there is nothing at {shown(request.url.path)}", "/_/ and /_/api/docs need what is here")
-    file = read(name)
-    headers = {"Cache-Control": cache_control, "ETag": file.etag, "Vary": "Accept-Encoding"}
-    if request.headers.get("if-none-match") == file.etag:
+    file, packed = read(name), "gzip" in request.headers.get("accept-encoding", "")
+    etag = file.etag.replace('"', '"gzip-', 1) if packed else file.etag  # other bytes (RFC 9110, 8.8.3.3)
+    headers = {"Cache-Control": cache_control, "ETag": etag, "Vary": "Accept-Encoding"}
+    if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    packed = "gzip" in request.headers.get("accept-encoding", "")
     if packed:
         headers["Content-Encoding"] = "gzip"
     return Response(

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from gatebook.viewer.api.parameters import Db
 from gatebook.viewer.api.requests import not_recorded
 from gatebook.viewer.database import Database
+from gatebook.viewer.pages.lists import SILENT_AFTER_S
 from gatebook.viewer.pages.template import render
 from gatebook.viewer.row import unpacked
 from gatebook.viewer.shown import difference
@@ -38,7 +39,7 @@ async def compare(database: Db, a: UUID, b: UUID) -> Response:
 
 
 async def _sent(database: Database, id: UUID) -> Sent:
-    row = await database.row("shown_request", id, COMPARED_BYTES)
+    row = await database.row("shown_request", id, COMPARED_BYTES, within_s=SILENT_AFTER_S)
     if row is None:
         raise not_recorded(id)
     return Sent(unpacked(row), row["body"] if _is_whole(row) else None, row["sha256"])

@@ -4,6 +4,7 @@ Rule: the first page is here before anything that may take long. What a search h
 left to the script, or to the link that goes on.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -23,6 +24,7 @@ from gatebook.viewer.search import Search
 
 ROWS = 50
 LIST_WITHIN_S = 1.0
+SILENT_AFTER_S = 4.0  # a page is not waited for longer when the database says nothing
 
 router = APIRouter(include_in_schema=False)
 
@@ -60,10 +62,13 @@ async def listing(database: Database, filter: str, cursor: str | None = None) ->
     begin = Begin.at(cursor)
     try:
         expression = parse(filter, begin.now)
-        found = await Search(database, expression, ROWS, begin.beyond, deadline_s=LIST_WITHIN_S).run()
+        async with asyncio.timeout(SILENT_AFTER_S):
+            found = await Search(database, expression, ROWS, begin.beyond, deadline_s=LIST_WITHIN_S).run()
     except FilterError as error:
         return told | {"status": 400, "filter_error": Wrong(str(error), error.position, error.expected)}
     except Unavailable as error:
         return told | {"status": 503, "away": str(error)}
+    except TimeoutError:
+        return told | {"status": 503, "away": "the database does not answer"}
     reached = None if found.complete or found.reached_ms is None else rfc3339(found.reached_ms)
     return told | {"rows": found.rows, "next": begin.next(found.next), "reached": reached}

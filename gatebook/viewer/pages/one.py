@@ -17,9 +17,10 @@ from starlette.responses import RedirectResponse, Response
 from gatebook.filter import parse
 from gatebook.snippets import curl, httpie, python
 from gatebook.viewer.api.parameters import Db, Filter
+from gatebook.viewer.api.problem import Problem
 from gatebook.viewer.api.requests import neighbour, not_recorded
 from gatebook.viewer.pages import link
-from gatebook.viewer.pages.lists import listing
+from gatebook.viewer.pages.lists import SILENT_AFTER_S, listing
 from gatebook.viewer.pages.narrowing import Narrowing
 from gatebook.viewer.pages.template import render
 from gatebook.viewer.row import unpacked
@@ -49,7 +50,7 @@ async def one(
 
     `bare`: without the page around it, for the script that puts it into the one that is open.
     """
-    row = await database.row("shown_request", id, SHOWN_BYTES)
+    row = await database.row("shown_request", id, SHOWN_BYTES, within_s=SILENT_AFTER_S)
     if row is None:
         raise not_recorded(id)
     template, listed = "request.html", {}
@@ -114,6 +115,12 @@ async def older(database: Db, id: UUID, filter: Filter = "") -> Response:
 
 
 async def _to_neighbour(database: Db, id: UUID, filter: str, newest_first: bool) -> Response:
-    """Where there is none, to itself."""
-    found, _ = await neighbour(database, parse(filter), id, newest_first)
+    """Where there is none, to itself; where there was no time to look at all, to the list that goes on looking."""
+    found, complete = await neighbour(database, parse(filter), id, newest_first)
+    if not found and not complete and newest_first:
+        return RedirectResponse(link.to_list(filter, cursor=id), 303)
+    if not found and not complete:
+        raise Problem(
+            503, "no newer one was found in the time there is", "there may be one: ask for less by the filter"
+        )
     return RedirectResponse(link.to_request(found or id, filter), 303)

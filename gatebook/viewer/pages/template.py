@@ -104,6 +104,7 @@ def _environment() -> Environment:
         "brief": brief,
         "plain": plain,
         "media_type": media_type,
+        "rfc3339": rfc3339,
         "marked": text.marked,
         "size": size,
         "time": time,

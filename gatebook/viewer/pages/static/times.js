@@ -30,5 +30,6 @@ function tell(time) {
 }
 
 function age(time) {
-    return `, ${ago(Date.parse(time.dateTime))} ago`
+    const ms = Date.parse(time.dateTime), ahead = ms - Date.now() // of a minute, clocks may differ
+    return ahead > 60e3 ? `, in ${ago(Date.now() - ahead)}` : `, ${ago(ms)} ago`
 }
