@@ -7,6 +7,7 @@ scrolls down and up again, loses the viewer, turns to a telephone, and does with
 import contextlib
 import http.client
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -58,21 +59,13 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture
 def look(stack: Stack, browser: Browser) -> Iterator[Look]:
     """Opens the list; a page may say on its console that what is away did not answer, and nothing else."""
-    complaints: list[str] = []
-    contexts = []
+    with watched(browser, stack.url, AWAY) as open:
 
-    def look(filter: str = "", **options: Any) -> Page:
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.goto(f"{stack.url}/_/?filter={quote(filter)}" if filter else f"{stack.url}/_/")
-        return live(page) if options.get("java_script_enabled", True) else page
+        def look(filter: str = "", **options: Any) -> Page:
+            page = open(f"/_/?filter={quote(filter)}" if filter else "/_/", **options)
+            return live(page) if options.get("java_script_enabled", True) else page
 
-    yield look
-    for context in contexts:
-        context.close()
-    assert not [text for text in complaints if not text.startswith("Failed to load resource")]
+        yield look
 
 
 def live(page: Page) -> Page:
@@ -89,6 +82,7 @@ def send(stack: Stack, path: str, count: int = 1) -> list[str]:
         answer = connection.getresponse()
         answer.read()
         ids.append(answer.headers["gatebook-id"])
+        time.sleep(0.002)  # ids rise by the millisecond
     connection.close()
     return ids
 
@@ -420,11 +414,11 @@ def test_times_are_local_with_utc_at_hand(look: Look, stack: Stack) -> None:
     page = look("path:/times/*", timezone_id="America/New_York")
     send(stack, "/times", 1)
     expect(page.locator(ROWS)).to_have_count(2)
-    for time in page.locator(f"{ROWS} time").all():
-        utc = datetime.fromisoformat(time.get_attribute("title") or "")
+    for told in page.locator(f"{ROWS} time").all():
+        utc = datetime.fromisoformat(told.get_attribute("title") or "")
         assert utc.utcoffset() == timedelta() and abs(utc - datetime.now(UTC)) < timedelta(minutes=5)
         local = utc.astimezone(ZoneInfo("America/New_York")).isoformat(timespec="milliseconds")
-        expect(time).to_have_text(local[11:23])
+        expect(told).to_have_text(local[11:23])
     expect(page.locator(f"{ROWS} .age").first).to_have_text(re.compile(r"^\d+ s$"))
     plain = look("path:/times/*", timezone_id="America/New_York", java_script_enabled=False)
     expect(plain.locator("#rows th.time")).to_have_text("Time, UTC")
@@ -437,8 +431,8 @@ def utc_of(page: Page) -> str:
 
 def test_a_row_of_another_day_says_which(look: Look, stack: Stack) -> None:
     record(stack, "/days", 1, "3 days")
-    time = look("path:/days/*").locator(f"{ROWS} time")
-    expect(time).to_have_text(re.compile(r"^\d\d-\d\d \d\d:\d\d:\d\d$"))
+    told = look("path:/days/*").locator(f"{ROWS} time")
+    expect(told).to_have_text(re.compile(r"^\d\d-\d\d \d\d:\d\d:\d\d$"))
 
 
 @pytest.mark.parametrize("scripts", [True, False])
