@@ -194,6 +194,11 @@ def assert_kept(stack: Stack, sent: Sent) -> None:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """Three replicas, up for the whole session."""
+    yield from started_stack()
+
+
+def started_stack() -> Iterator[Stack]:
+    """For a fixture: three replicas."""
     for made in made_stack():
         made.up("--scale", 3)
         yield made

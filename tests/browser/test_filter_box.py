@@ -6,13 +6,14 @@ of them; others have sent requests that would like to be code.
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from chromium import Open, watched
 from local_stack import Stack
 from playwright.sync_api import Browser, Locator, Page, expect
 from wire import ask
@@ -20,7 +21,6 @@ from written_terms import BOTH, TERMS
 
 from gatebook.viewer import pages
 
-Open = Callable[..., Page]
 STATIC = Path(pages.__file__).parent / "static"
 WIDTHS = (320, 360, 1280, 2560)
 HOSTILE = ['<img/src=x/onerror="alert(1)">', '"><script>alert(1)</script>', "</li><svg/onload=alert(1)>"]
@@ -31,23 +31,16 @@ EXPECTED = ("a status of 400", "a status of 503")  # of what a test asks for, wh
 @pytest.fixture
 def open_list(stack: Stack, browser: Browser) -> Iterator[Open]:
     """Opens the list with a filter, in a new context or, with `page`, where that is; nothing may be complained of."""
-    complaints: list[str] = []
-    contexts = []
+    with watched(browser, stack.url, *EXPECTED) as new:
 
-    def open(filter: str = "", page: Page | None = None, **options: Any) -> Page:
-        if page is None:
-            contexts.append(browser.new_context(**options))
-            page = contexts[-1].new_page()
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-            page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-        page.goto(f"{stack.url}/_/?filter={quote(filter)}" if filter else f"{stack.url}/_/")
-        return page
+        def open(filter: str = "", page: Page | None = None, **options: Any) -> Page:
+            path = f"/_/?filter={quote(filter)}" if filter else "/_/"
+            if page is None:
+                return new(path, **options)
+            page.goto(stack.url + path)
+            return page
 
-    yield open
-    for context in contexts:
-        context.close()
-    assert [text for text in complaints if not any(status in text for status in EXPECTED)] == []
+        yield open
 
 
 def send(stack: Stack, target: str, method: str = "GET", **headers: str) -> None:

@@ -8,19 +8,19 @@ import contextlib
 import http.client
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import pytest
-from local_stack import Stack, made_stack, until
+from chromium import AWAY, Open, watched
+from local_stack import Stack, started_stack, until
 from playwright.sync_api import APIResponse, Browser, Locator, Page, Route, expect
 
 SOON_MS = 20_000  # a viewer that was restarted is looked for every three seconds
 ROWS = "#rows tbody tr"
-Look = Callable[..., Page]
 
 # Rows as the replicas write them, the last one the newest; the stream tells them, too.
 RECORD = """WITH made AS (
@@ -51,13 +51,11 @@ SCROLLED = """async () => {
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """One of this module's own: it begins empty, and its viewer is restarted."""
-    for made in made_stack():
-        made.up("--scale", 3)
-        yield made
+    yield from started_stack()
 
 
 @pytest.fixture
-def look(stack: Stack, browser: Browser) -> Iterator[Look]:
+def look(stack: Stack, browser: Browser) -> Iterator[Open]:
     """Opens the list; a page may say on its console that what is away did not answer, and nothing else."""
     with watched(browser, stack.url, AWAY) as open:
 
@@ -138,7 +136,7 @@ def came(page: Page) -> Locator:
 
 
 def test_an_empty_gate_says_how_to_send_to_this_host_and_the_first_request_takes_its_place(
-    look: Look, stack: Stack
+    look: Open, stack: Stack
 ) -> None:
     stack.sql("TRUNCATE requests, batches")  # `gatebook up` has tried whether it records
     page = look()
@@ -151,7 +149,7 @@ def test_an_empty_gate_says_how_to_send_to_this_host_and_the_first_request_takes
     assert targets(page) == ["/first/1"]
 
 
-def test_it_grows_live_and_newest_first(look: Look, stack: Stack) -> None:
+def test_it_grows_live_and_newest_first(look: Open, stack: Stack) -> None:
     send(stack, "/grows", 3)
     page = look("path:/grows/*")
     send(stack, "/not-this", 1)
@@ -167,7 +165,7 @@ def test_it_grows_live_and_newest_first(look: Look, stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("by", ["button", "key"])
-def test_paused_it_says_how_many_came_and_shows_them_on_a_click(look: Look, stack: Stack, by: str) -> None:
+def test_paused_it_says_how_many_came_and_shows_them_on_a_click(look: Open, stack: Stack, by: str) -> None:
     path = f"/paused-{by}"
     send(stack, path, 2)
     page = look(f"path:{path}/*")
@@ -191,7 +189,7 @@ def test_paused_it_says_how_many_came_and_shows_them_on_a_click(look: Look, stac
     live(page)
 
 
-def test_scrolled_down_nothing_moves_and_what_came_is_counted(look: Look, stack: Stack) -> None:
+def test_scrolled_down_nothing_moves_and_what_came_is_counted(look: Open, stack: Stack) -> None:
     record(stack, "/down", 120)
     page = all_listed(look("path:/down/*"))
     scroll(page, 1500)
@@ -226,7 +224,7 @@ def test_scrolled_down_nothing_moves_and_what_came_is_counted(look: Look, stack:
     assert page.evaluate("scrollY") == at
 
 
-def test_when_more_than_a_thousand_wait_the_newest_are_fetched_anew(look: Look, stack: Stack) -> None:
+def test_when_more_than_a_thousand_wait_the_newest_are_fetched_anew(look: Open, stack: Stack) -> None:
     send(stack, "/many", 2)
     page = look("path:/many/*")
     page.keyboard.press("f")
@@ -242,7 +240,7 @@ def test_when_more_than_a_thousand_wait_the_newest_are_fetched_anew(look: Look, 
     expect(page.locator("#older")).to_have_text("That is all: 1,302.")
 
 
-def test_what_comes_while_the_newest_are_fetched_anew_is_not_lost(look: Look, stack: Stack) -> None:
+def test_what_comes_while_the_newest_are_fetched_anew_is_not_lost(look: Open, stack: Stack) -> None:
     page = look("path:/meanwhile/*")
     page.keyboard.press("f")
     record(stack, "/meanwhile", 1001)
@@ -260,7 +258,7 @@ def test_what_comes_while_the_newest_are_fetched_anew_is_not_lost(look: Look, st
     assert targets(page)[0] == "/meanwhile/late/1"
 
 
-def test_older_ones_come_while_scrolling_every_one_once_and_in_order(look: Look, stack: Stack) -> None:
+def test_older_ones_come_while_scrolling_every_one_once_and_in_order(look: Open, stack: Stack) -> None:
     record(stack, "/older", 780)
     page = look("path:/older/*")
     seen = dict(page.evaluate(SCROLLED))
@@ -269,7 +267,7 @@ def test_older_ones_come_while_scrolling_every_one_once_and_in_order(look: Look,
     expect(page.locator("#older")).to_have_text("That is all: 780.")
 
 
-def test_one_that_is_recorded_late_leaves_no_hole_above_it(look: Look, stack: Stack) -> None:
+def test_one_that_is_recorded_late_leaves_no_hole_above_it(look: Open, stack: Stack) -> None:
     """What was spooled comes by the stream with the time at which it was received, older than all that was loaded."""
     record(stack, "/late", 700, "1 h")
     page = look("path:/late/*")
@@ -281,7 +279,7 @@ def test_one_that_is_recorded_late_leaves_no_hole_above_it(look: Look, stack: St
     assert [seen[place] for place in sorted(seen)] == ["/late/new/1", *falling("/late", 700), "/late/spooled/1"]
 
 
-def test_a_page_that_is_reloaded_counts_nothing_old_as_new(look: Look, stack: Stack) -> None:
+def test_a_page_that_is_reloaded_counts_nothing_old_as_new(look: Open, stack: Stack) -> None:
     record(stack, "/reloaded", 90)
     page = look("path:/reloaded/*")
     scroll(page, 900)
@@ -298,7 +296,7 @@ def test_a_page_that_is_reloaded_counts_nothing_old_as_new(look: Look, stack: St
     until(lambda: page.evaluate("scrollY") == 900, "the place is found again")
 
 
-def test_of_thousands_few_are_in_the_document_and_each_is_where_it_belongs(look: Look, stack: Stack) -> None:
+def test_of_thousands_few_are_in_the_document_and_each_is_where_it_belongs(look: Open, stack: Stack) -> None:
     record(stack, "/thousands", 6000)
     page = look("path:/thousands/*", viewport={"width": 1280, "height": 800})
     older = page.locator("#older")
@@ -336,7 +334,7 @@ def test_of_thousands_few_are_in_the_document_and_each_is_where_it_belongs(look:
     assert seen == []
 
 
-def test_a_stream_that_breaks_goes_on_without_a_gap_or_a_repeat(look: Look, stack: Stack) -> None:
+def test_a_stream_that_breaks_goes_on_without_a_gap_or_a_repeat(look: Open, stack: Stack) -> None:
     send(stack, "/breaks", 1)
     page = look("path:/breaks/*", viewport={"width": 1280, "height": 2000})
     arrived: list[str] = []
@@ -361,7 +359,7 @@ def test_a_stream_that_breaks_goes_on_without_a_gap_or_a_repeat(look: Look, stac
     assert sorted(arrived) == sorted(before + away + after)
 
 
-def test_a_gap_is_not_passed_over(look: Look, stack: Stack) -> None:
+def test_a_gap_is_not_passed_over(look: Open, stack: Stack) -> None:
     """The stream cannot say what came in between: the newest are fetched anew, but not while somebody reads below."""
     record(stack, "/gap", 90)
     events = "**/_/api/events?*"
@@ -384,7 +382,7 @@ def test_a_gap_is_not_passed_over(look: Look, stack: Stack) -> None:
     assert [seen[place] for place in sorted(seen)] == falling("/gap/in", 150) + falling("/gap", 90)
 
 
-def test_a_page_made_while_the_database_was_away_fills_itself_when_it_is_back(look: Look, stack: Stack) -> None:
+def test_a_page_made_while_the_database_was_away_fills_itself_when_it_is_back(look: Open, stack: Stack) -> None:
     """Its notice begins with a capital, is told once, and goes."""
     send(stack, "/fills", 2)
     page = look("path:/fills/*")
@@ -408,7 +406,7 @@ def test_a_page_made_while_the_database_was_away_fills_itself_when_it_is_back(lo
 # What a row tells, and where it leads
 
 
-def test_times_are_local_with_utc_at_hand(look: Look, stack: Stack) -> None:
+def test_times_are_local_with_utc_at_hand(look: Open, stack: Stack) -> None:
     """Of rows that came with the page, and of those that came later."""
     send(stack, "/times", 1)
     page = look("path:/times/*", timezone_id="America/New_York")
@@ -429,14 +427,14 @@ def utc_of(page: Page) -> str:
     return page.locator(f"{ROWS} time").first.get_attribute("title") or ""
 
 
-def test_a_row_of_another_day_says_which(look: Look, stack: Stack) -> None:
+def test_a_row_of_another_day_says_which(look: Open, stack: Stack) -> None:
     record(stack, "/days", 1, "3 days")
     told = look("path:/days/*").locator(f"{ROWS} time")
     expect(told).to_have_text(re.compile(r"^\d\d-\d\d \d\d:\d\d:\d\d$"))
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_a_value_narrows_the_filter_by_it_and_keeps_what_it_says(look: Look, stack: Stack, scripts: bool) -> None:
+def test_a_value_narrows_the_filter_by_it_and_keeps_what_it_says(look: Open, stack: Stack, scripts: bool) -> None:
     path = f"/narrows-{scripts}"
     for method in ("GET", "REPORT"):
         stack.send(method, f"{path}/1")
@@ -453,7 +451,7 @@ def test_a_value_narrows_the_filter_by_it_and_keeps_what_it_says(look: Look, sta
     )
 
 
-def test_nothing_found_is_said_and_the_first_match_takes_its_place(look: Look, stack: Stack) -> None:
+def test_nothing_found_is_said_and_the_first_match_takes_its_place(look: Open, stack: Stack) -> None:
     page = look("path:/matches/*")
     expect(page.locator("#empty")).to_contain_text("Nothing that is recorded matches.")
     send(stack, "/matches")
@@ -465,7 +463,7 @@ def test_nothing_found_is_said_and_the_first_match_takes_its_place(look: Look, s
 
 
 @pytest.mark.parametrize("width", [320, 360, 1280, 2560])
-def test_it_fits_and_what_is_new_moves_nothing(look: Look, stack: Stack, width: int) -> None:
+def test_it_fits_and_what_is_new_moves_nothing(look: Open, stack: Stack, width: int) -> None:
     record(stack, f"/{'w' * 300}{width}", 90)
     page = all_listed(look(f"path:/{'w' * 300}{width}/*", viewport={"width": width, "height": 700}))
     page.keyboard.press("f")
@@ -483,7 +481,7 @@ def test_it_fits_and_what_is_new_moves_nothing(look: Look, stack: Stack, width: 
     assert page.evaluate("scrollY") == 0
 
 
-def test_the_theme_is_chosen_and_remembered_without_a_flash(look: Look) -> None:
+def test_the_theme_is_chosen_and_remembered_without_a_flash(look: Open) -> None:
     page = look(color_scheme="light")
     button, chosen = page.locator("#theme"), "document.documentElement.dataset.theme"
     ground = "getComputedStyle(document.documentElement).backgroundColor"

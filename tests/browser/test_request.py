@@ -15,26 +15,24 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from local_stack import Stack, made_stack, until
+from chromium import Open, watched
+from local_stack import Stack, started_stack, until
 from playwright.sync_api import Browser, Page, expect
 from wire import ask
 
 SOON_MS = 20_000
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 700}
 ROWS, REQUEST, TITLE = "#rows tbody tr", "#request", "#request-title"
-Look = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """One of this module's own, since a replica is killed."""
-    for made in made_stack():
-        made.up("--scale", 3)
-        yield made
+    yield from started_stack()
 
 
 @pytest.fixture
-def look(stack: Stack, browser: Browser) -> Iterator[Look]:
+def look(stack: Stack, browser: Browser) -> Iterator[Open]:
     """Opens an address of the viewer in a new context; no page may say more on its console than what is not there."""
     with watched(browser, stack.url, "a status of 404") as open:
 
@@ -101,7 +99,7 @@ def scroll(page: Page, place: int) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 700])
-def test_a_request_opens_in_place_and_the_list_stays_where_it_is(look: Look, stack: Stack, place: int) -> None:
+def test_a_request_opens_in_place_and_the_list_stays_where_it_is(look: Open, stack: Stack, place: int) -> None:
     ids = several(stack, f"/place-{place}", 45)
     page = look(listed(f"/place-{place}"))
     list_title, is_same = page.title(), mark(page)
@@ -130,7 +128,7 @@ def test_a_request_opens_in_place_and_the_list_stays_where_it_is(look: Look, sta
     assert page.title() == f"POST /place-{place}/{number} · Gatebook"
 
 
-def test_a_permalink_opened_anew_shows_the_request_beside_the_list_of_its_filter(look: Look, stack: Stack) -> None:
+def test_a_permalink_opened_anew_shows_the_request_beside_the_list_of_its_filter(look: Open, stack: Stack) -> None:
     ids = several(stack, "/permalink", 3)
     send(stack, "/elsewhere")
     page = look(of(ids[1], "path:/permalink/*"))
@@ -147,7 +145,7 @@ def test_a_permalink_opened_anew_shows_the_request_beside_the_list_of_its_filter
     expect(page.locator(TITLE)).to_have_text("POST /permalink/2")
 
 
-def test_one_that_is_not_recorded_is_said_not_to_be(look: Look, stack: Stack) -> None:
+def test_one_that_is_not_recorded_is_said_not_to_be(look: Open, stack: Stack) -> None:
     [id] = several(stack, "/deleted", 1)
     page = look(listed("/deleted"))
     stack.sql(f"DELETE FROM requests WHERE id = '{id}'")
@@ -157,7 +155,7 @@ def test_one_that_is_not_recorded_is_said_not_to_be(look: Look, stack: Stack) ->
     expect(page.locator(REQUEST)).to_have_count(0)
 
 
-def test_newer_and_older_lead_through_the_list_and_beyond(look: Look, stack: Stack) -> None:
+def test_newer_and_older_lead_through_the_list_and_beyond(look: Open, stack: Stack) -> None:
     ids = several(stack, "/beside", 4)
     page = look(of(ids[2], "path:/beside/*"))
     is_same = mark(page)
@@ -171,7 +169,7 @@ def test_newer_and_older_lead_through_the_list_and_beyond(look: Look, stack: Sta
     expect(page.locator(TITLE)).to_have_text("POST /beside/4")
 
 
-def test_views_of_the_body_change_in_place(look: Look, stack: Stack) -> None:
+def test_views_of_the_body_change_in_place(look: Open, stack: Stack) -> None:
     id = send(stack, "/views", b'{"a": [1.50, true]}', Content_Type="application/json")
     page = look(of(id))
     is_same = mark(page)
@@ -197,7 +195,7 @@ def test_views_of_the_body_change_in_place(look: Look, stack: Stack) -> None:
 # By keyboard
 
 
-def test_the_keyboard_walks_opens_and_closes(look: Look, stack: Stack) -> None:
+def test_the_keyboard_walks_opens_and_closes(look: Open, stack: Stack) -> None:
     ids = several(stack, "/keys", 30)
     page = look(listed("/keys"))
     for expected in (ids[0], ids[1], ids[2]):
@@ -225,7 +223,7 @@ def test_the_keyboard_walks_opens_and_closes(look: Look, stack: Stack) -> None:
     assert page.url == stack.url + listed("/keys")
 
 
-def test_keys_are_told_and_do_nothing_while_one_writes(look: Look, stack: Stack) -> None:
+def test_keys_are_told_and_do_nothing_while_one_writes(look: Open, stack: Stack) -> None:
     id = several(stack, "/writes", 2)[0]
     page = look(of(id, "path:/writes/*"))
     page.keyboard.press("?")
@@ -276,7 +274,7 @@ def newest(stack: Stack) -> str:
 @pytest.mark.parametrize("how", ["button", "key", "by hand"])
 @pytest.mark.parametrize("nasty", NASTY, ids=["text", "bytes"])
 def test_copied_as_curl_a_shell_sends_the_same_again(
-    look: Look, stack: Stack, how: str, nasty: tuple[str, bytes, dict[str, str]]
+    look: Open, stack: Stack, how: str, nasty: tuple[str, bytes, dict[str, str]]
 ) -> None:
     """By hand: where navigator.clipboard is missing, as it is on plain http."""
     target, body, headers = nasty
@@ -305,7 +303,7 @@ def test_copied_as_curl_a_shell_sends_the_same_again(
     assert newest(stack) != id and as_recorded(stack, newest(stack)) == as_recorded(stack, id)
 
 
-def test_a_header_a_link_and_an_id_are_copied_as_they_are(look: Look, stack: Stack) -> None:
+def test_a_header_a_link_and_an_id_are_copied_as_they_are(look: Open, stack: Stack) -> None:
     id = send(stack, "/copied", b"", "GET", X_Token="  a  b")
     page = look(of(id), permissions=["clipboard-read", "clipboard-write"])
     for button, expected in [
@@ -321,7 +319,7 @@ def test_a_header_a_link_and_an_id_are_copied_as_they_are(look: Look, stack: Sta
 # Comparing
 
 
-def test_another_is_chosen_out_of_the_list_and_compared(look: Look, stack: Stack) -> None:
+def test_another_is_chosen_out_of_the_list_and_compared(look: Open, stack: Stack) -> None:
     other, one = several(stack, "/compared", 2)
     page = look(of(one, "path:/compared/*"))
     page.get_by_role("link", name="Compare with another").click()
@@ -347,7 +345,7 @@ def test_another_is_chosen_out_of_the_list_and_compared(look: Look, stack: Stack
 # What is told of it
 
 
-def test_a_token_is_decoded_and_said_not_to_be_verified(look: Look, stack: Stack) -> None:
+def test_a_token_is_decoded_and_said_not_to_be_verified(look: Open, stack: Stack) -> None:
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
@@ -359,13 +357,13 @@ def test_a_token_is_decoded_and_said_not_to_be_verified(look: Look, stack: Stack
     expect(section.locator("pre").nth(1)).to_contain_text('"sub": "ada<b>"')
 
 
-def test_its_way_through_the_load_balancer_is_told(look: Look, stack: Stack) -> None:
+def test_its_way_through_the_load_balancer_is_told(look: Open, stack: Stack) -> None:
     page = look(of(send(stack, "/way", b"0123456789")))
     way = page.locator("#passage dd")
     expect(way).to_have_text(re.compile(r"^1 try, \d+ ms, \d+ B in, \d+ B out$"))
 
 
-def test_every_try_is_told_of_one_whose_replica_had_died(look: Look, stack: Stack) -> None:
+def test_every_try_is_told_of_one_whose_replica_had_died(look: Open, stack: Stack) -> None:
     """By the replicas' names, and no place of this machine."""
 
     def tries(id: str) -> int:
@@ -379,7 +377,7 @@ def test_every_try_is_told_of_one_whose_replica_had_died(look: Look, stack: Stac
     expect(way).to_have_text(re.compile(r"^2 tries \(webapp-2: 502, webapp-[13]: 200\), \d+ ms, \d+ B in, \d+ B out$"))
 
 
-def test_what_the_log_does_not_hold_is_said_not_to_be_there(look: Look, stack: Stack) -> None:
+def test_what_the_log_does_not_hold_is_said_not_to_be_there(look: Open, stack: Stack) -> None:
     stack.sql(
         "INSERT INTO requests (id, body_size, peer, client, status, truncated, replica, scheme, http_version, method,"
         " target, headers, body) VALUES ('018bcfe5-6800-7000-8000-000000000000', 0, '::1', '::1', 200, false, 'w',"
@@ -389,7 +387,7 @@ def test_what_the_log_does_not_hold_is_said_not_to_be_there(look: Look, stack: S
     expect(page.locator("#passage dd")).to_have_text("the load balancer's log does not hold it (any longer)")
 
 
-def test_an_age_does_not_stay_what_it_was(look: Look, stack: Stack) -> None:
+def test_an_age_does_not_stay_what_it_was(look: Open, stack: Stack) -> None:
     when = look(of(send(stack, "/ages"))).locator(".when time")
 
     def age() -> int:
@@ -402,7 +400,7 @@ def test_an_age_does_not_stay_what_it_was(look: Look, stack: Stack) -> None:
 # Without scripts
 
 
-def test_without_scripts_one_can_read_filter_turn_pages_look_and_compare(look: Look, stack: Stack) -> None:
+def test_without_scripts_one_can_read_filter_turn_pages_look_and_compare(look: Open, stack: Stack) -> None:
     ids = several(stack, "/plain", 53)
     page = look(java_script_enabled=False)
     page.get_by_label("Filter").fill("path:/plain/*")
@@ -432,7 +430,7 @@ def test_without_scripts_one_can_read_filter_turn_pages_look_and_compare(look: L
     assert page.url == f"{stack.url}/_/"
 
 
-def test_without_scripts_the_views_of_a_body_are_links(look: Look, stack: Stack) -> None:
+def test_without_scripts_the_views_of_a_body_are_links(look: Open, stack: Stack) -> None:
     page = look(of(send(stack, "/plain-views", b"<a><b/></a>", Content_Type="text/xml")), java_script_enabled=False)
     page.get_by_role("link", name="Hex").click()
     expect(page.locator("#body pre")).to_contain_text("3c 61 3e")
@@ -444,7 +442,7 @@ def test_without_scripts_the_views_of_a_body_are_links(look: Look, stack: Stack)
 
 
 def test_where_it_is_narrow_the_request_covers_the_list_and_closing_brings_it_back_in_its_place(
-    look: Look, stack: Stack
+    look: Open, stack: Stack
 ) -> None:
     ids = several(stack, "/narrow", 40)
     page = look(listed("/narrow"), viewport=NARROW, has_touch=True)
@@ -470,7 +468,7 @@ def test_where_it_is_narrow_the_request_covers_the_list_and_closing_brings_it_ba
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1024, 2560])
-def test_it_fits(look: Look, stack: Stack, width: int) -> None:
+def test_it_fits(look: Open, stack: Stack, width: int) -> None:
     long = "x" * 3000
     id = send(stack, f"/{long}", json.dumps({long: [long]}).encode(), X_Long=long, Content_Type="application/json")
     page = look(of(id), viewport={"width": width, "height": 700})

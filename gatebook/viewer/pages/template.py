@@ -96,6 +96,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(str(folder)),
         autoescape=True,
         undefined=StrictUndefined,
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )
