@@ -205,7 +205,7 @@ def test_the_keyboard_reaches_the_copy_button_and_the_requests(open_page: Open, 
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     mine = own_id(page)
     page.keyboard.press("Enter")
-    page.wait_for_url(f"**/_/api/requests/{mine}")
+    page.wait_for_url(f"**/_/requests/{mine}")
     assert mine in page.locator("body").inner_text()
 
 
