@@ -2,6 +2,7 @@
 #   make up      run Gatebook here, until Ctrl-C        make up ARGS="--scale 5 --port 9000"
 #   make test    run the tests                          make test ARGS="-k page"
 #   make bench   measure it against a hello world       make bench ARGS="--rounds 5"; bench-quick: see that it works
+#   make lighthouse   have Lighthouse (npm) judge the pages
 #   make chaos   break it under a million requests      make chaos ARGS="--acknowledged 100000"
 
 PYTHON ?= python3
@@ -9,9 +10,9 @@ VENV   := .venv
 ARGS   ?=
 
 help:
-	@sed -n 's/^# \{0,3\}//p' Makefile | head -5
+	@sed -n 's/^# \{0,3\}//p' Makefile | head -6
 
-.PHONY: help up test check chaos bench bench-quick lock screenshots clean
+.PHONY: help up test check chaos bench bench-quick lighthouse lock screenshots clean
 
 up: $(VENV)/run
 	@$(VENV)/bin/gatebook up $(ARGS)
@@ -50,6 +51,9 @@ chaos: $(VENV)/test
 
 lock:
 	@locks/renew
+
+lighthouse: $(VENV)/test
+	@$(VENV)/bin/python -m tests.browser.lighthouse $(ARGS)
 
 screenshots: $(VENV)/test
 	@$(VENV)/bin/python -m tests.browser.screenshots

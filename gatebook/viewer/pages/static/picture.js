@@ -2,15 +2,18 @@
 
 import { here, narrowed } from "./address.js"
 import { both } from "./filter_text.js"
+import { rows } from "./list.js"
 import { Brush } from "./picture_brush.js"
 import { checked, counted, Layer, REST, Tally } from "./picture_counts.js"
 import { Lanes } from "./picture_lanes.js"
 import { beside, fixed, zoom } from "./picture_links.js"
 import { Ranking } from "./picture_ranking.js"
 import { Sentences } from "./picture_sentences.js"
-import { store, stored } from "./storage.js"
 import { duration, named, outgrown, planned, round, steps, ticks } from "./picture_span.js"
+import { store, stored } from "./storage.js"
+import { timeOf } from "./text.js"
 
+const LISTED = 50 // rows of a page, see pages/lists.py
 const AHEAD_MS = 1000 // of the question: nothing that was received later can be in its answer
 const TAIL_MS = 10e3
 const SETTLE_MS = 3e3 // until all that was received is committed, or spooled
@@ -197,9 +200,10 @@ function within(since, until) {
     return [...time("since", since), ...time("until", until)].reduce(both, here.filter)
 }
 
+// Of those that the page began with, whichever of them are in the document just now.
 function oldestListed() {
-    const times = [...document.querySelectorAll("#list tbody time[datetime]")].map(one => Date.parse(one.dateTime))
-    return times.length ? Math.min(...times) : null
+    const oldest = rows[Math.min(rows.length, LISTED) - 1]
+    return oldest ? timeOf(oldest.id) : null
 }
 
 function passed(ms, signal) {
