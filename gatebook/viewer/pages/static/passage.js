@@ -1,11 +1,15 @@
 // What the load balancer tells of a request: how often it was tried, where, and how long that took.
 import { size } from "./text.js"
 
+let asking = null
+
 export async function tellPassage(article) {
+    asking?.abort() // a new one is waited for; a browser has six connections to a host, and others need them
+    asking = new AbortController()
     const place = article.querySelector("#passage")
     if (!place) return
     try {
-        const answer = await fetch(place.dataset.url)
+        const answer = await fetch(place.dataset.url, { signal: asking.signal })
         if (!place.isConnected) return
         place.querySelector("dd").textContent = answer.ok ? words(await answer.json())
             : answer.status == 404 ? "the load balancer's log does not hold it (any longer)" : "cannot be told now"
