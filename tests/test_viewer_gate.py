@@ -55,6 +55,11 @@ def test_nothing_wrong_is_no_words() -> None:
     ("seen", "status", "words"),
     [
         (WELL._replace(answering=2, silent=1), "warning", "1 of 3 replicas does not answer."),
+        (
+            WELL._replace(answering=2, silent=1, silent_names=("webapp-2",)),
+            "warning",
+            "1 of 3 replicas does not answer: webapp-2.",
+        ),
         (WELL._replace(answering=1, silent=2), "warning", "2 of 3 replicas do not answer."),
         (WELL._replace(answering=0, silent=3), "trouble", "No replica answers, so requests are refused."),
         (WELL._replace(spool=spool.Depth(1, 9, 1, None)), "warning", "Requests wait in the spool to be written."),
@@ -104,7 +109,7 @@ def test_it_is_told_as_described_while_the_database_is_away(folder: Path) -> Non
     state: dict[str, Any]
     play(story)
     kept.close()
-    assert state["replicas"] == {"answering": 1, "silent": 2}
+    assert state["replicas"] == {"answering": 1, "silent": 2, "silent_names": ("2", "3")}
     assert (state["spool"]["rows"], state["spool"]["files"]) == (2, 1) and state["spool"]["bytes"] > 0
     assert state["status"] == "trouble" and not state["database"]
     assert state["last_audit"] is state["oldest"] is None
@@ -115,7 +120,7 @@ def test_a_spool_that_cannot_be_read_is_null_and_no_reason_to_worry() -> None:
         async with looking(PROXY_UPSTREAM="unix:/nowhere") as gate:
             state = await gate.state()
             assert state["spool"] is None and "spool is" not in state["words"]
-            assert state["replicas"] == {"answering": 0, "silent": 1}
+            assert state["replicas"] == {"answering": 0, "silent": 1, "silent_names": ("nowhere",)}
 
     play(story)
 

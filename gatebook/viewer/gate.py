@@ -28,6 +28,7 @@ LASTS_S = 1.0
 _OLDEST_WITHIN_S = 0.4  # then what was known before is told, and the question goes on
 _OLDEST_ANSWERS_WITHIN_S = 5.0
 _OLDEST_LASTS_S = 60.0  # it opens every day's partition
+_NAMED = 5  # replicas
 _ALMOST_FULL = 0.8  # of the spool's limit
 
 T = TypeVar("T")
@@ -104,6 +105,7 @@ class Seen(NamedTuple):
     database: bool
     audit: Audited | None
     oldest: str | None  # id of the oldest row there is
+    silent_names: tuple[str, ...] = ()  # of the first few that are silent
 
 
 class Gate:
@@ -124,11 +126,11 @@ class Gate:
 
     async def _look(self) -> dict[str, Any]:
         answers, depth, (is_up, oldest) = await asyncio.gather(
-            self._replicas.ask("/_/health/ready"), spool_depth(self._settings.spool), self._ask_database()
+            self._replicas.ask_by_name("/_/health/ready"), spool_depth(self._settings.spool), self._ask_database()
         )
-        silent = answers.count(None)
-        limit = self._settings.spool_limit
-        return told(Seen(len(answers) - silent, silent, depth, limit, is_up, self._last_audit(), oldest))
+        silent = [name for name, answer in answers if answer is None]
+        well, limit, named = len(answers) - len(silent), self._settings.spool_limit, tuple(silent[:_NAMED])
+        return told(Seen(well, len(silent), depth, limit, is_up, self._last_audit(), oldest, named))
 
     async def _ask_database(self) -> tuple[bool, str | None]:
         is_up = await database_is_up(self._database)
@@ -151,7 +153,7 @@ def told(seen: Seen) -> dict[str, Any]:
     return {
         "status": status,
         "words": words,
-        "replicas": {"answering": seen.answering, "silent": seen.silent},
+        "replicas": {"answering": seen.answering, "silent": seen.silent, "silent_names": seen.silent_names},
         "spool": depth and {"rows": depth.rows, "bytes": depth.bytes, "files": depth.files},
         "database": seen.database,
         "last_audit": seen.audit and _audit(seen.audit),
@@ -183,7 +185,8 @@ def _of_replicas(seen: Seen) -> Iterator[tuple[Status, str]]:
         yield "trouble", "no replica answers, so requests are refused"
     elif seen.silent:
         do = "does" if seen.silent == 1 else "do"
-        yield "warning", f"{seen.silent} of {seen.answering + seen.silent} replicas {do} not answer"
+        who = f": {', '.join(seen.silent_names)}" if seen.silent_names else ""
+        yield "warning", f"{seen.silent} of {seen.answering + seen.silent} replicas {do} not answer{who}"
 
 
 def _of_database(seen: Seen) -> Iterator[tuple[Status, str]]:

@@ -9,6 +9,8 @@ import glob
 import re
 import socket
 from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
 
 from gatebook.settings import Address
 
@@ -28,14 +30,19 @@ class Replicas:
         self._lookups: dict[str, asyncio.Task[list[str]]] = {}
 
     async def ask(self, target: str) -> list[str | None]:
-        """What each of them answers to GET `target`, None for each that is silent.
+        """What each of them answers to GET `target`, None for each that is silent."""
+        return [answer for _, answer in await self.ask_by_name(target)]
+
+    async def ask_by_name(self, target: str) -> list[tuple[str, str | None]]:
+        """The same, each with its name: that of its socket, or its address.
 
         A name or a pattern that leads to nobody counts as one that is silent.
         """
         found = await asyncio.gather(*map(self._places, self._upstream))
         places = list(dict.fromkeys(place for places in found for place in places))
         answers = await asyncio.gather(*(_ask(place, target) for place in places[:MOST_REPLICAS]))
-        return [*answers, *[None] * (len(places) - len(answers))]
+        names = [Path(place.path).stem if place.path else str(place) for place in places]
+        return list(zip_longest(names, answers))
 
     async def _places(self, address: Address) -> list[Address]:
         """Where `address` leads; to itself when that is nowhere."""

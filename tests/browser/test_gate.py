@@ -85,7 +85,7 @@ def test_a_replica_that_hangs_is_told_loudly_and_taken_back(
     page = look()
     expect(facts(page).first).to_have_text("3 of 3 replicas")
     stopped("webapp-2")
-    expect(page.get_by_role("alert")).to_have_text("1 of 3 replicas does not answer.", timeout=SOON_MS)
+    expect(page.get_by_role("alert")).to_have_text("1 of 3 replicas does not answer: webapp-2.", timeout=SOON_MS)
     expect(page.locator("#gate-facts .wrong")).to_have_text(["2 of 3 replicas"])
     expect(page.locator(WRONG)).to_be_hidden(timeout=2 * SOON_MS)  # the stack has replaced it
     expect(facts(page).first).to_have_text("3 of 3 replicas")

@@ -46,8 +46,8 @@ _PROBLEM = {
 }
 _GATE = {
     "status": "warning",
-    "words": "one of 3 replicas does not answer",
-    "replicas": {"answering": 2, "silent": 1},
+    "words": "1 of 3 replicas does not answer: webapp-2.",
+    "replicas": {"answering": 2, "silent": 1, "silent_names": ["webapp-2"]},
     "spool": {"rows": 0, "bytes": 0, "files": 0},
     "database": True,
     "last_audit": None,

@@ -145,6 +145,7 @@ class GateReplicas(BaseModel):
 
     answering: int = Field(description="those that say they can record")
     silent: int = Field(description="those that cannot, or do not answer; nobody at all counts as one")
+    silent_names: list[str] = Field(description="of the first five of these: of their sockets, or their addresses")
 
 
 class GateSpool(BaseModel):

@@ -11,7 +11,7 @@ import asyncpg
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from gatebook.viewer.api.parameters import Db
+from gatebook.viewer.api.parameters import Db, Filter
 from gatebook.viewer.api.requests import not_recorded
 from gatebook.viewer.database import Database
 from gatebook.viewer.pages.lists import SILENT_AFTER_S
@@ -26,13 +26,13 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/_/compare/{a}/{b}")
-async def compare(database: Db, a: UUID, b: UUID) -> Response:
+async def compare(database: Db, a: UUID, b: UUID, filter: Filter = "") -> Response:
     """Both as they were sent: request line, headers and body; and how they came."""
     ours, theirs = await _sent(database, a), await _sent(database, b)
 
     def drawn() -> Response:
         found = difference.compare(ours, theirs)
-        told = {"a": ours.request, "b": theirs.request, "found": found, "filter": "", "filter_error": None}
+        told = {"a": ours.request, "b": theirs.request, "found": found, "filter": filter, "filter_error": None}
         return render("compare.html", told)
 
     return await asyncio.to_thread(drawn)

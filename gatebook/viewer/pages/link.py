@@ -24,8 +24,9 @@ def to_neighbour(id: UUID | str, which: str, filter: str) -> str:
     return _with_query(f"/_/requests/{id}/{which}", filter=filter)
 
 
-def to_comparison(a: UUID | str, b: UUID | str) -> str:
-    return f"/_/compare/{a}/{b}"
+def to_comparison(a: UUID | str, b: UUID | str, filter: str = "") -> str:
+    """Both beside each other; `filter` is that of the list to go back to."""
+    return _with_query(f"/_/compare/{a}/{b}", filter=filter)
 
 
 def to_body(id: UUID | str) -> str:

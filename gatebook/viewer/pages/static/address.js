@@ -17,7 +17,7 @@ export function toRequest(id, query = {}) {
 
 // Where a row leads.
 export function ofRow(id) {
-    return here.compare ? `/_/compare/${here.compare}/${id}` : toRequest(id, { filter: here.filter })
+    return here.compare ? `/_/compare/${here.compare}/${id}${written({ filter: here.filter })}` : toRequest(id, { filter: here.filter })
 }
 
 // The list of what has this value too; null where a filter cannot say it.

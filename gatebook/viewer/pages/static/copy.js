@@ -13,7 +13,7 @@ export function start() {
 }
 
 export function copyFirstSnippet() {
-    const button = document.querySelector("#request .snippet button")
+    const button = document.querySelector("#copy-first")
     if (button) put(document.getElementById(button.dataset.copy).textContent, button)
 }
 

@@ -2,6 +2,7 @@
 // lets nothing wrong be asked for. Without it the form around it does all but the offers.
 // Rule: whatever comes from requests or from somebody's filter gets in by textContent and value alone.
 
+import { api } from "./address.js"
 import { check } from "./filter_check.js"
 import { know, learn, learnSome, offers } from "./filter_offers.js"
 import * as saved from "./saved.js"
@@ -80,10 +81,11 @@ async function learnFirst() {
     if (performance.now() - learned < FRESH_MS) return
     learned = performance.now()
     try {
-        const [fields, page] = await Promise.all(["/_/api/filter", "/_/api/requests?limit=100"].map(async url =>
-            (await fetch(url)).json()))
-        know(fields.fields)
-        learn(page.requests)
+        const newest = filter => api("requests", { filter, limit: 100 })
+        const asked = [api("filter"), newest(), ...page.filter && !page.error ? [newest(page.filter)] : []]
+        const [{ fields }, ...found] = await Promise.all(asked.map(async url => (await fetch(url)).json()))
+        know(fields)
+        learn(found.flatMap(({ requests }) => requests))
         if (isWanted) openAgain()
     } catch {
         learned = -Infinity

@@ -40,6 +40,7 @@ function show(state) {
     seen = Date.parse(state.checked_at)
     warnings = state.status == "warning" ? warnings + 1 : 0
     write(at("wrong"), warnings == 1 ? "" : state.words)
+    document.dispatchEvent(new CustomEvent("gatebook:gate", { detail: state }))
     facts(state).forEach((fact, place) => tell(at("facts").children[place] ?? added(), ...fact))
 }
 
@@ -89,6 +90,7 @@ function tell(one, words, wrong, more = "") {
 async function audit() {
     auditing = new AbortController()
     at("ask").textContent = "Stop the audit"
+    tell(at("facts").children[3] ?? added(), "Auditing")
     found("")
     progress({ progress: 0, lines: 0 })
     try {

@@ -211,6 +211,7 @@ function measure() {
     if (!looked || !has(looked.id)) return
     fill()
     scrollBy({ top: top(place(looked.id)) - looked.top })
+    if (scrollY < document.querySelector("#gate")?.offsetHeight) scrollTo({ top: 0 }) // else it would be seen in half
 }
 
 function tellAges() {

@@ -55,6 +55,9 @@ class Picture {
             details.open ? this.begin() : this.end()
         })
         document.addEventListener("gatebook:arrived", ({ detail }) => this.arrived(detail.requests))
+        document.addEventListener("gatebook:gate", ({ detail: { replicas } }) => {
+            this.sentences.expect(replicas.answering + replicas.silent)
+        })
         document.addEventListener("gatebook:gap", () => details.open && this.begin())
         document.addEventListener("visibilitychange", () => this.soon())
         addEventListener("pagehide", () => this.end())

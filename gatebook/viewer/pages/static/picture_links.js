@@ -9,7 +9,7 @@ const SPANS = [["15m", "15 min"], ["1h", "1 h"], ["24h", "24 h"], ["7d", "7 d"]]
 export function fixed() {
     const { filter } = here, bare = unzoomed(filter)
     return [
-        link("Any time", bare, bare == filter.trim()),
+        link("Newest", bare, bare == filter.trim()),
         ...SPANS.map(([since, words]) => [words, zoomed(filter, since, null)])
             .map(([words, to]) => link(words, to, to == filter.trim(), `The last ${words}`)),
     ]

@@ -19,6 +19,11 @@ export class Sentences {
         this.silent = new Set
     }
 
+    // How many replicas there are, as far as that is known.
+    expect(replicas) {
+        this.replicas = replicas
+    }
+
     // What went wrong; `again`: it is tried again.
     fail(detail, again) {
         write(this.state, `${detail}. ${again ? "It is tried again." : ""}`)
@@ -47,18 +52,19 @@ export class Sentences {
         this.#state(picture)
         this.#silences(told)
         const quiet = told.filter(lane => lane.loud).map(({ value }) => readable(value, 80))
-        if (this.spread) write(this.spread, evenness(totals(lanes), quiet))
+        if (this.spread) write(this.spread, evenness(totals(quiet.length ? lanes : lanes.filter(one => one.silentFrom == null)), quiet))
         brush.describe(this.#aloud(told, total, picture))
         return told
     }
 
     #lane(lane, count, total, { shown, end, lanes }) {
         const { value, rest, silentFrom } = lane
+        const isThere = lanes.length <= (this.replicas ?? Infinity) // else one of them was taken away
         const note = silentFrom == null ? "" : `silent for ${lasting(end - silentFrom)}`
         const values = rest ? [...lane.values.keys()].filter(one => one !== REST).length : 0
         return {
             ...lane, count, note, name: rest ? others(values, lane.values.has(REST)) : value,
-            hue: this.by == "replica" && !rest, loud: this.by == "replica" && note,
+            hue: this.by == "replica" && !rest, loud: this.by == "replica" && note && isThere,
             share: this.by ? count / Math.max(total, 1) : null,
             quietFrom: silentFrom == null ? null : silentFrom / shown.step,
         }
@@ -73,7 +79,7 @@ export class Sentences {
         const long = to - from == 1 ? "" : `, ${lasting((to - from) * step)}`
         const how = selection ? long : `, ${exactly(step)} a bar`
         write(this.rest, `${what} ${when}${how}`)
-        write(this.utc, selection ? `${utc(from * step, to * step)} UTC` : "")
+        write(this.utc, selection ? `(${utc(from * step, to * step)} UTC)` : "")
         this.utc.hidden = !selection
     }
 

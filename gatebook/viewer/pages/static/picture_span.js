@@ -80,8 +80,10 @@ export function utc(begin, end) {
 
 // How long that is: 40 s, 3 min, 2 h.
 export function lasting(ms) {
-    const [unit, name] = [[D, "days"], [H, "h"], [M, "min"], [S, "s"]].find(([unit]) => ms >= 2 * unit) ?? [S, "s"]
-    return `${Math.floor(ms / unit)} ${name}`
+    const units = [[D, "d"], [H, "h"], [M, "min"], [S, "s"]], at = units.findIndex(([unit]) => ms >= unit)
+    if (at < 0) return "0 s"
+    const [unit, name] = units[at], [smaller, small] = units[at + 1] ?? units[at], rest = Math.floor(ms % unit / smaller)
+    return `${Math.floor(ms / unit)} ${name}${rest ? ` ${rest} ${small}` : ""}`
 }
 
 // The same, exactly, where it is round: 1 h, 15 min.

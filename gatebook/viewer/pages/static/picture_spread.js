@@ -2,6 +2,7 @@
 
 const BY_CHANCE = 1e-5 // what is less likely than that is told as silence
 const LEAST_SILENCE_MS = 3e3
+const EVEN = .1 // of its share, that one may be above or below it
 const FEW = 20 // requests for each; of fewer, nothing can be said
 
 // Whether somebody who took `share` of the requests has taken none of the last `missed`, beyond what chance explains.
@@ -20,10 +21,9 @@ export function evenness(totals, quiet) {
     const share = count => `${(100 * count / all).toFixed(1)} %`
     const beside = Math.max(most[1] / all - even, even - least[1] / all)
     const chance = 3 * Math.sqrt(even * (1 - even) / all)
-    if (beside <= Math.max(chance, .05 * even)) {
-        const [a, b] = [share(least[1]), share(most[1])]
-        return `Spread evenly: each of ${totals.length} replicas took ${a == b ? a : `${a.slice(0, -2)} to ${b}`}.`
-    }
+    const [a, b] = [share(least[1]), share(most[1])], each = a == b ? a : `${a.slice(0, -2)} to ${b}`
+    if (beside <= EVEN * even) return `Spread evenly: each of ${totals.length} replicas took ${each}.`
+    if (beside <= chance) return `Each of ${totals.length} replicas took ${each}; of so few, chance may explain that.`
     return `Spread unevenly: ${most[0]} took ${share(most[1])}, ${least[0]} ${share(least[1])}; `
         + `even would be ${(100 * even).toFixed(1)} % each.`
 }

@@ -1,14 +1,15 @@
 // One row of the list: what is known of a request, out of the page or the API, and the <tr> that shows it.
-import { narrowed, ofRow } from "./address.js"
+import { here, narrowed, ofRow } from "./address.js"
 import { clock, day, hue, shown, size, timeOf } from "./text.js"
 
 const SHOWN = 300
 
 // Of a request as the API has it. Little is kept, since there may be a hundred thousand.
-export function kept({ id, method, target, client, replica, headers, body_size }) {
+export function kept({ id, method, target, client, replica, headers, status, body_size }) {
     const [, said = ""] = headers.find(([name]) => name.toLowerCase() == "content-type") ?? [], [type] = said.split(";", 1)
     return {
-        id, method, target: target.slice(0, SHOWN + 1), client, replica, type: type.trim().slice(0, SHOWN + 1), size: size(body_size),
+        id, method, target: target.slice(0, SHOWN + 1), client, replica, type: type.trim().slice(0, SHOWN + 1),
+        status, size: size(body_size),
     }
 }
 
@@ -26,12 +27,15 @@ export function drawn(row) {
 function draw(row) {
     const tr = element("tr", "row")
     tr.dataset.id = row.id
-    const time = document.createElement("time"), target = document.createElement("a")
-    target.href = ofRow(row.id)
-    target.textContent = shown(row.target, SHOWN)
-    tr.append(cell("time", time), cell("age scripted"), cell("method", value("method", row.method)), cell("target", target),
+    const [time, link, own, status] = ["time", "a", "em", "b"].map(name => document.createElement(name))
+    link.href = ofRow(row.id)
+    link.textContent = shown(row.target, SHOWN)
+    own.textContent = "this one"
+    status.className = "status"
+    status.textContent = row.status
+    tr.append(cell("time", time), cell("age scripted"), cell("method", value("method", row.method)), cell("target", ...row.id == here.compare ? [link.textContent, " ", own] : [link]),
         cell("client", value("client", row.client)), cell(`replica ${hue(row.replica)}`, value("replica", row.replica)),
-        cell("type", shown(row.type, SHOWN)), cell("size", row.size))
+        cell("type", shown(row.type, SHOWN)), cell("size", ...row.status == 200 ? [] : [status, " "], row.size))
     localise(tr)
     return tr
 }
