@@ -145,6 +145,7 @@ def nothing(page: Page) -> None:
 def offers(page: Page) -> None:
     page.locator("#filter").click()
     page.keyboard.type("m")
+    expect(page.locator("#filter-offers")).to_be_visible()  # once the fields are known
     page.keyboard.press("ArrowDown")
     expect(page.locator("#filter-offers [aria-selected=true]")).to_be_visible()
 
