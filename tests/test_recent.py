@@ -17,7 +17,7 @@ def seen(number: int, replica: str = "webapp-1") -> Seen:
 
 def shown(html: bytes) -> list[int]:
     """The numbers of the requests on a page, from top to bottom."""
-    return [int(found, 16) for found in re.findall(rb"href=\"?/?_/api/requests/([0-9a-f]{8})-0000-7000", html)]
+    return [int(found, 16) for found in re.findall(rb"href=\"?/?_/requests/([0-9a-f]{8})-0000-7000", html)]
 
 
 @given(st.lists(st.lists(st.integers(0, 200), max_size=40), max_size=6), st.integers(0, 200))

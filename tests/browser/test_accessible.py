@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from hostile import JWT
-from local_stack import Stack
+from local_stack import Stack, until
 from playwright.sync_api import Browser, Page, expect
 from shown_pages import png
 from wire import ask
@@ -146,8 +146,9 @@ def offers(page: Page) -> None:
     page.locator("#filter").click()
     page.keyboard.type("m")
     expect(page.locator("#filter-offers")).to_be_visible()  # once the fields are known
-    page.keyboard.press("ArrowDown")
-    expect(page.locator("#filter-offers [aria-selected=true]")).to_be_visible()
+    chosen = page.locator("#filter-offers [aria-selected=true]")
+    until(lambda: page.keyboard.press("ArrowDown") or chosen.count(), "an offer is pointed at", every_s=0.2)
+    expect(chosen).to_be_visible()
 
 
 def saved(page: Page) -> None:

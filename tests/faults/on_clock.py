@@ -64,4 +64,4 @@ def _page(replica: Path, stamped: Stamped) -> list[str]:
             answer.begin()
             html = answer.read().decode()
     assert (answer.status, answer.headers["Gatebook-Id"]) == (200, stamped.id)
-    return re.findall(r"href=_/api/requests/([0-9a-f-]{36})>", html)
+    return re.findall(r"href=_/requests/([0-9a-f-]{36})>", html)
