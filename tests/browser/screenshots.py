@@ -53,11 +53,11 @@ PAID = {
 }
 
 
-# Name, address, theme, and what to click: the front page, the viewer's list, one request beside it.
+# Name, address, theme, height, and what to click: the front page, the viewer's list, one request beside it.
 PICTURES = [
-    ("page", "/", "light", None),
-    ("list", "/_/?by=replica&filter=since%3A1m", "light", None),
-    ("request", "/_/?filter=path%3A/webhooks/*", "dark", "#rows tbody tr .target a >> nth=0"),
+    ("page", "/", "light", 800, None),
+    ("list", "/_/?by=replica&filter=since%3A1m", "light", 800, None),
+    ("request", "/_/?filter=path%3A/webhooks/*", "dark", 1100, "#rows tbody tr .target a >> nth=0"),
 ]
 
 
@@ -93,8 +93,8 @@ def main(folder: Path) -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
             folder.mkdir(exist_ok=True)
-            for name, path, scheme, ready in PICTURES:
-                page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+            for name, path, scheme, height, ready in PICTURES:
+                page = browser.new_page(viewport={"width": 1280, "height": height}, color_scheme=scheme)
                 page.goto(f"http://localhost:8080{path}")
                 page.get_by_role("status").get_by_text("Live").wait_for()
                 if ready:
