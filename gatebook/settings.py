@@ -21,6 +21,8 @@ MIB = 1024 * 1024
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _COMPOSES_OWN = ("GATEBOOK_PUBLISH",)  # compose.yaml alone reads it; whoever exports it may still run the local stack
+_HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
+_FROM_FILES = ("POSTGRES_PASSWORD", "GATEBOOK_VIEW_PASSWORD", "GATEBOOK_TOKEN")  # NAME_FILE may name a file instead
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
 
 
@@ -121,6 +123,19 @@ def resolvers(raw: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def host_names(raw: str) -> tuple[str, ...]:
+    """Host names without ports, in lower case, separated by commas or blanks; `*.` before one: all below it."""
+    names = tuple(raw.lower().replace(",", " ").split())
+    if not all(_HOST_NAME.fullmatch(name) for name in names):
+        raise ValueError("expected host names such as gate.example or *.example, without ports")
+    return names
+
+
+def patterns(raw: str) -> tuple[str, ...]:
+    """Names in lower case, separated by commas or blanks; a * stands for anything."""
+    return tuple(raw.lower().replace(",", " ").split())
+
+
 def setting(variable: str, default: str, parse: Callable[[str], Any], help: str, *, secret: bool = False) -> Any:
     """A row of the table; `default` is written as the environment would write it."""
     meta = {"variable": variable, "default": default, "parse": parse, "help": help, "secret": secret}
@@ -191,6 +206,52 @@ class Settings:
         whole(1, 3600),
         "how long the viewer waits at start for the database, in seconds; a replica records into its spool meanwhile",
     )
+    view_password: str = setting(
+        "GATEBOOK_VIEW_PASSWORD",
+        "",
+        optional_text,
+        "who looks has to say it; GATEBOOK_VIEW_PASSWORD_FILE names a file that holds it instead; empty: anybody looks",
+        secret=True,
+    )
+    view_allow: tuple[Network, ...] = setting(
+        "GATEBOOK_VIEW_ALLOW", "", networks, "networks from which one may look; empty: from all"
+    )
+    view_deny: tuple[Network, ...] = setting(
+        "GATEBOOK_VIEW_DENY", "", networks, "networks from which one may not look, whatever GATEBOOK_VIEW_ALLOW says"
+    )
+    view_hosts: tuple[str, ...] = setting(
+        "GATEBOOK_VIEW_HOSTS",
+        "",
+        host_names,
+        "names by which the viewer may be called, beside localhost and addresses; empty: any, but on a local stack's "
+        "loopback none",
+    )
+    token: str = setting(
+        "GATEBOOK_TOKEN",
+        "",
+        optional_text,
+        "what commands with --url show to a Gatebook that asks for a password, made by `gatebook token create`; "
+        "GATEBOOK_TOKEN_FILE names a file that holds it instead",
+        secret=True,
+    )
+    redact: tuple[str, ...] = setting(
+        "GATEBOOK_REDACT",
+        "Authorization, Proxy-Authorization, Cookie, Set-Cookie, X-Api-Key, *password*, passwd, pwd, *secret*, "
+        "*token, api_key, apikey, *private_key",
+        patterns,
+        "names of headers and of query, form and JSON keys whose values are masked until they are revealed; * stands "
+        "for anything, case does not count; empty: nothing is masked",
+    )
+    tls_cert: Path | None = setting(
+        "GATEBOOK_TLS_CERT", "", optional_path, "the load balancer's certificate with its chain, PEM; empty: no TLS"
+    )
+    tls_key: Path | None = setting("GATEBOOK_TLS_KEY", "", optional_path, "its private key, PEM")
+    rate_limit: int = setting(
+        "GATEBOOK_RATE_LIMIT", "0", whole(0, 1_000_000), "requests a second that a client may send; 0: any number"
+    )
+    connection_limit: int = setting(
+        "GATEBOOK_CONNECTION_LIMIT", "0", whole(0, 65535), "connections that a client may have; 0: any number"
+    )
     data: Path | None = setting(
         "GATEBOOK_DATA", "", optional_path, "the local stack's folder; else `gatebook` in the user's data folder"
     )
@@ -204,7 +265,7 @@ def read(environ: Mapping[str, str], **given: str | None) -> Settings:
 
     Raises UserError for a value that does not parse and for a GATEBOOK_* variable nobody knows.
     """
-    environ = _with_password_from_file(environ)
+    environ = _with_secrets_from_files(environ)
     _refuse_unknown(environ)
     values = {}
     for row in fields(Settings):
@@ -233,17 +294,22 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
             raise UserError(f"{name} is not a setting of Gatebook", hint)
 
 
-def _with_password_from_file(environ: Mapping[str, str]) -> Mapping[str, str]:
-    path = environ.get("POSTGRES_PASSWORD_FILE")
-    if not path:
-        return environ
-    if environ.get("POSTGRES_PASSWORD"):
-        raise UserError("both POSTGRES_PASSWORD and POSTGRES_PASSWORD_FILE are set", "set one of the two")
-    try:
-        password = Path(path).read_text().rstrip("\r\n")
-    except OSError as error:
-        raise UserError(
-            f"POSTGRES_PASSWORD_FILE {path} cannot be read: {error.strerror}",
-            "name a file that this user can read, or set POSTGRES_PASSWORD",
-        ) from None
-    return {**environ, "POSTGRES_PASSWORD": password}
+def _with_secrets_from_files(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """`environ` with what the files hold that NAME_FILE names, and without these."""
+    found = dict(environ)
+    for name in _FROM_FILES:
+        path = found.pop(f"{name}_FILE", "")
+        if not path:
+            continue
+        if found.get(name):
+            raise UserError(f"both {name} and {name}_FILE are set", "set one of the two")
+        try:
+            found[name] = Path(path).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise UserError(
+                f"{name}_FILE {path} cannot be read: {why}", f"name a file that this user can read, or set {name}"
+            ) from None
+        if not found[name]:
+            raise UserError(f"{name}_FILE {path} is empty", "write the secret into it, or leave the variable out")
+    return found

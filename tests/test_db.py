@@ -23,7 +23,7 @@ from gatebook.identity import request_uuid
 from gatebook.settings import Settings
 
 SQL = Path(str(resources.files("gatebook.db")))
-PASSWORDS = {"gatebook_capture": "one", "gatebook_viewer": "two", "gatebook_index": "three"}
+PASSWORDS = {"gatebook_capture": "one", "gatebook_viewer": "two", "gatebook_index": "three", "gatebook_keeper": "four"}
 ROLES = list(PASSWORDS)
 T = TypeVar("T")
 DAY_MS = 24 * 3600 * 1000
@@ -155,8 +155,9 @@ def test_the_working_roles_can_do_their_work_and_no_more(database: Settings) -> 
                 "DROP TABLE requests",
                 "TRUNCATE batches",
             ],
-            viewer: ["DELETE FROM requests", "DELETE FROM search_blocks", "SELECT keep_house()"],
+            viewer: ["DELETE FROM requests", "DELETE FROM search_blocks", "SELECT keep_house()", "DELETE FROM trail"],
             await role("index"): ["DELETE FROM requests", "INSERT INTO batches VALUES (default)"],
+            await role("keeper"): ["UPDATE requests SET status = 1", "DELETE FROM trail", "DELETE FROM forgotten"],
         }
         for connection, statements in forbidden.items():
             for statement in [*statements, "CREATE TABLE mine ()", "SELECT make_day(current_date)"]:

@@ -1,8 +1,8 @@
 """Log in to the database as a role that can do only its own work, having migrated when that is due.
 
 Rule: POSTGRES_USER is used to migrate and then closed. Captures log in as gatebook_capture, reads as gatebook_viewer,
-and what fills the search index as gatebook_index; their passwords are derived from POSTGRES_PASSWORD, so that there is
-one secret to hand out.
+what fills the search index as gatebook_index, and an operator's commands that manage tokens or delete as
+gatebook_keeper; their passwords are derived from POSTGRES_PASSWORD, so that there is one secret to hand out.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from gatebook.db.migrate import Connection as Connection
 from gatebook.errors import UserError
 from gatebook.settings import Settings
 
-Role = Literal["capture", "viewer", "index"]
+Role = Literal["capture", "viewer", "index", "keeper"]
 
 _RETRY_WAIT_S = 0.25
 _SAY_SO_EVERY_S = 5.0

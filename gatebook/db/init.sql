@@ -26,7 +26,8 @@ CREATE TABLE requests (
     target text NOT NULL,          -- as sent
     headers json NOT NULL,         -- [[name, value], ...], as sent
     body bytea,                    -- null when it was too large to read at all
-    body_sha256 bytea              -- of the whole body, when only its beginning is here
+    body_sha256 bytea,             -- of the whole body, when only its beginning is here
+    tls json                       -- {"version": ..., "cipher": ..., "server_name": ... or null}; null without TLS
 ) PARTITION BY RANGE (id);
 
 -- What no day's partition takes: a stamp from a clock that is far off.
@@ -124,6 +125,32 @@ CREATE TABLE days (
     day date PRIMARY KEY
 );
 
+-- What may ask the API beside whoever has signed in. A token itself is nowhere: it is told once, when it is made.
+CREATE TABLE tokens (
+    id text PRIMARY KEY,           -- the part of the token by which it is found
+    name text NOT NULL UNIQUE,
+    hash bytea NOT NULL,           -- SHA-256 of its secret part, which is random: 32 bytes
+    created_at timestamptz NOT NULL DEFAULT now(),
+    last_used_at timestamptz       -- to the minute
+);
+
+-- What was done with the records, by whom: what was revealed, what was forgotten, who was let in. It only grows.
+CREATE TABLE trail (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    act text NOT NULL,             -- 'signed in', 'token created', 'token revoked', 'revealed', 'forgotten'
+    who text NOT NULL,             -- 'session', 'token NAME', 'operator', or 'anybody' where nobody is asked who they are
+    client inet,                   -- from where; null: on this machine
+    about text NOT NULL,           -- a path asked for, a token's name, the fields of a filter; never a value that was sent
+    requests bigint                -- how many it was about, where that is known
+);
+
+-- Ids of requests that were deleted for good: the audit does not miss them, and a spool does not bring them back.
+CREATE TABLE forgotten (
+    id uuid PRIMARY KEY,
+    act bigint NOT NULL REFERENCES trail
+);
+
 -- The smallest UUIDv7 of a point in time: time filters and partition bounds are ranges of ids.
 CREATE FUNCTION id_floor(at timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -193,6 +220,7 @@ BEGIN
     IF to_regrole('gatebook_capture') IS NULL THEN CREATE ROLE gatebook_capture; END IF;
     IF to_regrole('gatebook_viewer') IS NULL THEN CREATE ROLE gatebook_viewer; END IF;
     IF to_regrole('gatebook_index') IS NULL THEN CREATE ROLE gatebook_index; END IF;
+    IF to_regrole('gatebook_keeper') IS NULL THEN CREATE ROLE gatebook_keeper; END IF;
 END
 $$;
 
@@ -205,8 +233,18 @@ GRANT INSERT, DELETE, TRUNCATE ON search_blocks, search_chunks TO gatebook_index
 GRANT INSERT, UPDATE, DELETE ON search_state TO gatebook_index;
 GRANT EXECUTE ON FUNCTION keep_house() TO gatebook_capture;
 GRANT EXECUTE ON FUNCTION epoch() TO gatebook_viewer, gatebook_index;
+GRANT SELECT ON migrations, requests, batches, trail, forgotten, tokens TO gatebook_keeper;
+GRANT DELETE, MAINTAIN ON requests TO gatebook_keeper;
+GRANT INSERT, UPDATE (newest) ON batches TO gatebook_keeper;
+GRANT INSERT, UPDATE (requests) ON trail TO gatebook_keeper;
+GRANT INSERT ON forgotten, tokens TO gatebook_keeper;
+GRANT DELETE ON tokens TO gatebook_keeper;
+GRANT SELECT ON trail, forgotten, tokens TO gatebook_viewer;
+GRANT INSERT ON trail TO gatebook_viewer;
+GRANT UPDATE (last_used_at) ON tokens TO gatebook_viewer;
+GRANT SELECT ON forgotten TO gatebook_capture;
 
 SELECT keep_house();
-INSERT INTO migrations (name) VALUES ('0001_pre_first_release'), ('0002_pre_newest_of_a_batch'), ('0003_pre_days'), ('0004_pre_restored'), ('0005_pre_search');
+INSERT INTO migrations (name) VALUES ('0001_pre_first_release'), ('0002_pre_newest_of_a_batch'), ('0003_pre_days'), ('0004_pre_restored'), ('0005_pre_search'), ('0006_pre_access');
 
 COMMIT;

@@ -1,4 +1,4 @@
-"""Reads for the viewer: a few connections that cannot write, each use of them with a deadline.
+"""Reads for the viewer: a few connections, each use of them with a deadline. Writing is said so, and rare.
 
 Rules: nobody waits longer for a connection, or for a query, than the numbers below say. What goes wrong with the
 database is Unavailable, and the log says once that it is away and once that it is back, however many have asked.
@@ -66,6 +66,12 @@ class Database:
         async with self._connection(within_s) as connection:
             found: asyncpg.Record | None = await connection.fetchrow(QUERIES[query], *values)
             return found
+
+    async def write(self, query: str, *values: object) -> None:
+        """Commit a statement of queries.sql that writes; raises Unavailable."""
+        async with self._connection(DEADLINE_S) as connection, connection.transaction():
+            await connection.execute("SET TRANSACTION READ WRITE")
+            await connection.execute(QUERIES[query], *values)
 
     async def days(self) -> tuple[date, date]:
         """The first and the last day that has a partition, as they were not long ago; raises Unavailable."""

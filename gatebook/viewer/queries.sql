@@ -41,3 +41,7 @@ WHERE to_regclass('requests_' || to_char(day, 'YYYYMMDD')) IS NOT NULL;
 -- name: oldest
 -- The id of the oldest request there is.
 SELECT id FROM requests ORDER BY id LIMIT 1;
+
+-- name: note
+-- A line in the trail: act, who, client, about, requests.
+INSERT INTO trail (act, who, client, about, requests) VALUES ($1, $2, $3::text::inet, $4, $5);

@@ -1,0 +1,17 @@
+"""The trail: what was done with the records, by whom.
+
+Rule: what has to be noted is noted before it is done, so that what cannot be noted is not done. No value that a client
+sent is written into it.
+"""
+
+from typing import Literal
+
+from gatebook.viewer.asker import Asker
+from gatebook.viewer.database import Database
+
+Act = Literal["signed in", "revealed"]
+
+
+async def note(database: Database, act: Act, asker: Asker, about: str, requests: int | None = None) -> None:
+    """Add a line about `requests` requests (None: not known); raises Unavailable."""
+    await database.write("note", act, asker.who, asker.client, about, requests)
