@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import re
-import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from uuid import UUID
 import orjson
 
 from gatebook.identity import request_uuid, unix_ms
+from gatebook.log_line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
 from gatebook.log_pieces import pieces
 
 LATEST_MS = 90_000  # tries end 31 s after the stamp, twice that if nginx begins anew; the log's buffer holds a second
@@ -30,10 +30,6 @@ LONGEST_S = 20.0  # to find it in, or to give up; 1 GiB that is in memory takes 
 SETTLE_S = 2.0  # after which a line has been written, if its request was answered at once
 _AGAIN_S = 0.25
 _BLOCK_BYTES = 256 * 1024
-_LONGEST_LINE = 1024 * 1024
-_MTIME_LAG_MS = 2000  # a file system may keep whole seconds only
-_BEGIN = b'{"stamp":"'  # never inside a line: nginx escapes quotation marks
-_STAMP = re.compile(rb'\{"stamp":"([0-9a-f]{32}) (\d{10}\.\d{3})"')
 _NEXT_STAMP = re.compile(rb'\n\{"stamp":"[0-9a-f]{32} (\d{10})\.(\d{3})"')
 _BETWEEN_TRIES = re.compile(", | : ")  # the second, where nginx began anew
 
@@ -79,7 +75,7 @@ def find(log: Path, id: str, stop: threading.Event) -> dict[str, Any] | None:
     for file in _opened(log):
         try:
             about = os.fstat(file)
-            if about.st_mtime * 1000 + _MTIME_LAG_MS < unix_ms(id):
+            if (about.st_mtime + MTIME_LAG_S) * 1000 < unix_ms(id):
                 return None  # nor is it in older ones
             for line in _lines(file, *_span(file, about.st_size, unix_ms(id)), id, stop):
                 if found := _told(line, id):
@@ -94,11 +90,8 @@ def _opened(path: Path) -> Iterator[int]:
     is_there = False
     for place in _places(path):
         with contextlib.suppress(FileNotFoundError):  # when it has just been renamed
-            file = os.open(place, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would keep us waiting
+            file = opened(place)
             is_there = True
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                os.close(file)
-                raise OSError(errno.EINVAL, "not a regular file", str(place))
             yield file
     if not is_there:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
@@ -140,7 +133,7 @@ def _next_line(file: int, offset: int) -> tuple[int, int] | None:
 def _lines(file: int, begin: int, end: int, id: str, stop: threading.Event) -> Iterator[bytes]:
     """The lines that may be of this request, of those that begin from `begin` to `end`."""
     digits = id.replace("-", "")[17:].encode()  # the 5th to the 19th of nginx's request id
-    before = len(_BEGIN) + 4
+    before = len(BEGIN) + 4
     for offset in range(begin, end + before, _BLOCK_BYTES):
         if stop.is_set():
             return
@@ -155,16 +148,16 @@ def _lines(file: int, begin: int, end: int, id: str, stop: threading.Event) -> I
 def _line(file: int, begin: int) -> bytes:
     """The line that begins there, empty if none does; where nginx was killed, the next one begins within it."""
     line = b""
-    for length in (4096, _LONGEST_LINE):
+    for length in (4096, LONGEST_BYTES):
         line = os.pread(file, length, begin)
-        if b"\n" in line or not line.startswith(_BEGIN):
+        if b"\n" in line or not line.startswith(BEGIN):
             break
     return line.split(b"\n", 1)[0]
 
 
 def _told(line: bytes, id: str) -> dict[str, Any] | None:
     """As schema.Passage has it, if this is the line of that request and whole. Texts have a character per byte."""
-    stamp = _STAMP.match(line)
+    stamp = STAMP.match(line)
     if not stamp or request_uuid(stamp[1].decode(), stamp[2].decode()) != id:
         return None
     try:

@@ -10,8 +10,6 @@ Blocking: the callers are threads. Memory does not depend on the length of the l
 import contextlib
 import errno
 import os
-import re
-import stat
 import time
 from collections.abc import Container, Iterator
 from pathlib import Path
@@ -20,14 +18,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from gatebook.identity import request_uuid
+from gatebook.log_line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
 from gatebook.log_pieces import pieces
 
 _BLOCK_BYTES = 256 * 1024  # some hundred lines, a millisecond or two of work
-_LONGEST_LINE = 1024 * 1024  # far more than nginx writes: beyond, as when a crash left zeros, it is no line
-_BEGIN = b'{"stamp":"'  # never inside a line: nginx escapes quotation marks
-_STAMP = re.compile(rb'\{"stamp":"([0-9a-f]{32}) (\d{10}\.\d{3})"')
 _ID, _MOMENT = slice(10, 42), slice(43, 57)
-_MTIME_LAG_S = 2  # a file system may keep whole seconds only
 _TRIES = 10  # to open it between two rotations
 _PAUSE_EVERY = 256  # lines
 _PAUSE_S = 0.0001
@@ -64,7 +59,7 @@ class Log:
         self._files = _opened(path)
         self.rotated = len(self._files) > 1  # so that there may have been older pieces
         self.skipped = 0  # pieces from before the span
-        while self._files and (os.fstat(self._files[0]).st_mtime + _MTIME_LAG_S) * 1000 < since_ms:
+        while self._files and (os.fstat(self._files[0]).st_mtime + MTIME_LAG_S) * 1000 < since_ms:
             os.close(self._files.pop(0))
             self.skipped += 1
         self._sizes = [os.fstat(file).st_size for file in self._files]  # what comes later is of later requests
@@ -84,7 +79,7 @@ class Log:
             for offset in range(0, size, _BLOCK_BYTES):
                 piece = os.pread(file, min(_BLOCK_BYTES, size - offset), offset)
                 *whole, rest = _separated(rest + piece)
-                rest = rest[-_LONGEST_LINE:]
+                rest = rest[-LONGEST_BYTES:]
                 done += len(piece)
                 yield self._block(whole, moments, done)
             if rest:
@@ -96,7 +91,7 @@ class Log:
         for number, raw in enumerate(raws):
             if number % _PAUSE_EVERY == 0:
                 time.sleep(_PAUSE_S)  # lets go of the interpreter, for whoever is being answered meanwhile
-            stamp = _STAMP.match(raw)
+            stamp = STAMP.match(raw)
             if stamp and self.begins_ms is None:
                 self.begins_ms = int(stamp[2].replace(b".", b""))
             if stamp and not self._is_inside(stamp[2]):
@@ -148,8 +143,8 @@ def _loaded(raw: bytes) -> Any:
 def _separated(text: bytes) -> list[bytes]:
     """Its lines, the last one unfinished. Where nginx was killed, the next line begins within the torn one."""
     lines = text.split(b"\n")
-    if text.count(_BEGIN) > sum(line.startswith(_BEGIN) for line in lines):
-        lines = text.replace(b"\n" + _BEGIN, _BEGIN).replace(_BEGIN, b"\n" + _BEGIN).removeprefix(b"\n").split(b"\n")
+    if text.count(BEGIN) > sum(line.startswith(BEGIN) for line in lines):
+        lines = text.replace(b"\n" + BEGIN, BEGIN).replace(BEGIN, b"\n" + BEGIN).removeprefix(b"\n").split(b"\n")
     return lines
 
 
@@ -199,9 +194,7 @@ def _opened_once(path: Path) -> list[int]:
 def _open(path: Path, files: list[int]) -> None:
     """Add it to `files`, if it is there."""
     with contextlib.suppress(FileNotFoundError):
-        files.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # a pipe would keep us waiting
-        if not stat.S_ISREG(os.fstat(files[-1]).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        files.append(opened(path))
 
 
 def moment(ms: int) -> bytes:
