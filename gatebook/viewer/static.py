@@ -60,8 +60,10 @@ def digest() -> str:
 
 
 def url(name: str) -> str:
-    """Where a page finds a file; one that is not there is a KeyError."""
-    return f"/_/static/{digest()}/{read(name) and name}"
+    """Where a page finds a file. Raises KeyError for what is not in the table."""
+    if name not in FILES:
+        raise KeyError(name)
+    return f"/_/static/{digest()}/{name}"
 
 
 @router.get("/_/static/{name}")

@@ -54,6 +54,10 @@ class Problem(HTTPException):
         """The same in JSON."""
         return orjson.dumps({name: harmless(value) for name, value in self.told().items() if value != ""})
 
+    def answer(self) -> Response:
+        """An answer that is the document."""
+        return Response(self.document(), self.status_code, self.headers, "application/problem+json")
+
 
 Page = Callable[[Request, Problem], Response | None]
 
@@ -63,8 +67,7 @@ def install(app: FastAPI, page: Page) -> None:
 
     async def answered(request: Request, error: Exception) -> Response:
         problem = of(error) or _of_framework(request, error)
-        as_document = Response(problem.document(), problem.status_code, problem.headers, "application/problem+json")
-        return page(request, problem) or as_document
+        return page(request, problem) or problem.answer()
 
     for kind in (HTTPException, RequestValidationError, FilterError, Unavailable, Exception):
         app.exception_handler(kind)(answered)

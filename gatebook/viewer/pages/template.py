@@ -16,8 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
 
-from gatebook import __version__, look
-from gatebook.identity import rfc3339, unix_ms
+from gatebook import look
+from gatebook.identity import rfc3339, utc
 from gatebook.viewer import static
 from gatebook.viewer.pages import link
 from gatebook.viewer.shown import text
@@ -87,7 +87,7 @@ def size(count: int | None) -> str:
 
 def time(id: UUID | str) -> str:
     """The time in a request's id, RFC 3339 in UTC."""
-    return rfc3339(unix_ms(str(id)))
+    return utc(str(id))
 
 
 def _environment() -> Environment:
@@ -111,7 +111,7 @@ def _environment() -> Environment:
         "time": time,
     }
     made.globals |= {"link": link, "hue": look.hue, "static": static.url}
-    made.globals |= {"modules": static.MODULES, "version": __version__}
+    made.globals |= {"modules": static.MODULES}
     return made
 
 

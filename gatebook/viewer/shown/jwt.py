@@ -36,7 +36,6 @@ class Token:
     expires_ms: int | None  # Unix milliseconds, as the claims say: exp, iat, nbf
     issued_ms: int | None
     not_before_ms: int | None
-    verified: bool = False  # always: for whoever shows it to say so
 
 
 def tokens(request: dict[str, Any], body: bytes | None) -> list[Token]:

@@ -3,7 +3,7 @@
 // Rule: whatever comes from requests or from somebody's filter gets in by textContent and value alone.
 
 import { api } from "./address.js"
-import { check } from "./filter_check.js"
+import { check, inUnits } from "./filter_check.js"
 import { know, learn, learnSome, offers } from "./filter_offers.js"
 import * as saved from "./saved.js"
 import { readable, write } from "./text.js"
@@ -63,7 +63,7 @@ function build() {
 // The filter of the page, and what its server found wrong with it.
 function asMade() {
     const { position } = wrong.dataset, filter = input.defaultValue
-    const error = position && { message: says.textContent, position: [...filter].slice(0, position).join("").length }
+    const error = position && { message: says.textContent, position: inUnits(filter, position) }
     return { filter, error }
 }
 

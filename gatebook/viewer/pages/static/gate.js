@@ -1,5 +1,6 @@
 // The gate's line: the replicas, the spool, the database and the last audit, asked for every five seconds while
 // somebody looks. What has not changed is not touched: a selection stays, and a screen reader hears only what is new.
+import { api } from "./address.js"
 import { ago, clock, day, size, write } from "./text.js"
 import { told } from "./told.js"
 
@@ -31,7 +32,7 @@ async function look() {
 }
 
 async function asked() {
-    const answer = await fetch("/_/api/gate", { signal: AbortSignal.timeout(PATIENCE_MS) })
+    const answer = await fetch(api("gate"), { signal: AbortSignal.timeout(PATIENCE_MS) })
     if (!answer.ok) throw new Error("The viewer does not answer. Requests are recorded all the same")
     return answer.json()
 }
@@ -94,7 +95,7 @@ async function audit() {
     found("")
     progress({ progress: 0, lines: 0 })
     try {
-        const { sentence, proven } = await told("/_/api/audit", "audit", { signal: auditing.signal, progress })
+        const { sentence, proven } = await told(api("audit"), "audit", { signal: auditing.signal, progress })
         found(sentence, !proven)
     } catch (error) {
         if (error.name != "AbortError") found(`The audit was not made: ${error.message}.`, true)

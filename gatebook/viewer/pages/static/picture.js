@@ -170,7 +170,7 @@ class Picture {
         this.frame ??= requestAnimationFrame(() => {
             clearTimeout(this.later)
             this.frame = this.later = null
-            if (this.tally && this.lanes.width) this.draw()
+            if (this.tally && this.lanes.brush.offsetWidth) this.draw()
         })
     }
 

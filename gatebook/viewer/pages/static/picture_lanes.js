@@ -24,22 +24,22 @@ export class Lanes {
         frame.replaceChildren(this.list, this.brush, this.axis)
     }
 
-    get width() {
-        return this.brush.getBoundingClientRect().width
-    }
-
-    // How wide a label is, at most.
-    get label() {
-        return LABEL_EMS * parseFloat(getComputedStyle(this.axis).fontSize)
-    }
-
+    // How many labels the axis has room for.
     get labels() {
+        this.#measure()
         return Math.min(Math.max(Math.floor(this.width / this.label), 2), MOST_LABELS)
+    }
+
+    // Of the lanes, and of a label at most; once a drawing, since each time the browser lays out the page.
+    #measure() {
+        this.width = this.brush.getBoundingClientRect().width
+        this.label = LABEL_EMS * parseFloat(getComputedStyle(this.axis).fontSize)
     }
 
     // `lanes`: [{value, name, counts, count, share, note, loud, quietFrom}]; `partial`, `pending`, `selection`: steps.
     draw(picture) {
         const { lanes, steps, ticks, highest, pending, selection } = picture
+        this.#measure()
         this.x = step => snapped((step - steps.from) / steps.size * this.width)
         const rows = lanes.map(lane => this.#row(lane))
         if (rows.length != this.list.children.length || rows.some((row, n) => row.item != this.list.children[n])) {

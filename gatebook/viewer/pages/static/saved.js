@@ -1,6 +1,7 @@
 // Filters that this browser keeps: the last ones that were used, and those that somebody gave a name. The server knows
 // nothing of them. Rule: what is stored was perhaps written by another release, so whatever is not as expected is left.
 
+import { toList } from "./address.js"
 import { check } from "./filter_check.js"
 import { store, stored } from "./storage.js"
 import { readable } from "./text.js"
@@ -118,7 +119,7 @@ function keep(name, filter) {
 }
 
 function link(filter, ...children) {
-    return made("a", { href: "/_/?filter=" + encodeURIComponent(filter) }, ...children)
+    return made("a", { href: toList({ filter }) }, ...children)
 }
 
 function made(tag, properties, ...children) {
