@@ -1,0 +1,116 @@
+"""One verdict on who may look, used by the viewer and by the page at `/`.
+
+Rules: recording asks nobody; this is about looking alone. A network that is denied stays denied whatever else is said.
+An address in place of a name is always right, since a page of another site that has been bound to our address comes
+under its own name (DNS rebinding).
+"""
+
+import hmac
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from typing import Literal
+
+from gatebook.access import session
+from gatebook.settings import Network, Settings
+
+Refusal = Literal["network", "host"]
+_LONGEST_HOST = 300  # that an answer is remembered for; a name has 253 characters at most (RFC 1035)
+
+
+class Access:
+    """What the settings say about looking. Making one takes as long as trying a password, if there is one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._allow = settings.view_allow
+        self._deny = settings.view_deny
+        self._hosts = settings.view_hosts
+        self._postgres_password = settings.postgres_password
+        self._key = session.key(settings.view_password, settings.postgres_password) if settings.view_password else None
+        self._refusal = lru_cache(maxsize=1024)(self._found_refusal)
+
+    @property
+    def asks_password(self) -> bool:
+        return self._key is not None
+
+    @property
+    def open(self) -> bool:
+        """Whether anybody may look from anywhere, under any name."""
+        return not (self._allow or self._deny or self._hosts or self._key)
+
+    def refusal(self, client: str | None, host: str) -> Refusal | None:
+        """Why nobody may look from this address, or under this name; None: one may, with a session or token if asked.
+
+        `client` is an IP address, None when nobody knows; `host` is a Host header, empty when there was none.
+        """
+        return self._refusal(client, host) if len(host) <= _LONGEST_HOST else self._found_refusal(client, host)
+
+    def session_ends(self, cookies: Iterable[str], now: float) -> int | None:
+        """When the session in these Cookie headers ends, Unix seconds; None: there is none that is valid now."""
+        if self._key is None:
+            return None
+        ends = [session.ends(self._key, value) for value in session.found(cookies)]
+        return max((end for end in ends if end is not None and end > now), default=None)
+
+    def may_list(self, client: str, host: str, cookies: Iterable[str], now: float) -> bool:
+        """Whether whoever asks for `/` sees what others sent."""
+        if self.open:
+            return True
+        return not self.refusal(client, host) and (self._key is None or self.session_ends(cookies, now) is not None)
+
+    def is_password(self, text: str) -> bool:
+        """Whether it is the view password. Takes 0.2 s and 16 MiB, whatever it is."""
+        if self._key is None:
+            return False
+        return hmac.compare_digest(session.key(text, self._postgres_password), self._key)
+
+    def new_session(self, now: float) -> str:
+        """A cookie's value for whoever has said the password."""
+        if self._key is None:
+            raise ValueError("nobody is asked for a password")
+        return session.new(self._key, now)
+
+    def _found_refusal(self, client: str | None, host: str) -> Refusal | None:
+        if not self._from_here(client):
+            return "network"
+        return None if not self._hosts or is_own_name(host, self._hosts) else "host"
+
+    def _from_here(self, client: str | None) -> bool:
+        if client is None:
+            return not self._allow
+        return not _within(client, self._deny) and (not self._allow or _within(client, self._allow))
+
+
+def is_own_name(host: str, names: Iterable[str]) -> bool:
+    """Whether a Host header's value may mean us: an address, localhost and what is below it, or one of `names`.
+
+    `*.example` among `names` is all that is below example. No Host at all is no browser's request.
+    """
+    name, is_address = _name(host)
+    if is_address or not host:
+        return True
+    return any(_matches(name, pattern) for pattern in ("localhost", "*.localhost", *names))
+
+
+def _name(host: str) -> tuple[str, bool]:
+    """The name without its port, and whether it is an address."""
+    text = host.strip().lower()
+    name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+    try:
+        ip_address(name)
+    except ValueError:
+        return name.removesuffix("."), False
+    return name, True
+
+
+def _matches(name: str, pattern: str) -> bool:
+    pattern = pattern.removesuffix(".")
+    return name.endswith(pattern[1:]) and len(name) >= len(pattern) if pattern.startswith("*.") else name == pattern
+
+
+def _within(client: str, networks: Iterable[Network]) -> bool:
+    """An IPv4 address that came over an IPv6 socket is still an IPv4 address."""
+    address = ip_address(client)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)
