@@ -32,7 +32,7 @@ def locked() -> Access:
 def test_without_settings_anybody_may_look() -> None:
     assert access().open and not access().asks_password
     assert access().refusal("192.0.2.1", "anything") is None and access().refusal(None, "") is None
-    assert access().may_list("192.0.2.1", "anything", [], NOW)
+    assert access().hides("192.0.2.1", "anything", [], NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_networks_are_let_in_and_kept_out_and_what_is_denied_stays_denied(
     assert asked.refusal(client, "gate.example") == refused
     assert not asked.open
     if client:
-        assert asked.may_list(client, "gate.example", [], NOW) is (refused is None)
+        assert asked.hides(client, "gate.example", [], NOW) == refused
 
 
 @pytest.mark.parametrize(
@@ -104,15 +104,15 @@ def test_whoever_says_the_password_gets_a_session_that_ends(locked: Access) -> N
     cookies = [f"theme=dark; {session.COOKIE}={locked.new_session(NOW)}"]
     assert locked.session_ends(cookies, NOW + 1) == NOW + session.LASTS_S
     assert locked.session_ends(cookies, NOW + session.LASTS_S) is None
-    assert locked.may_list("192.0.2.1", "any", cookies, NOW + 1)
-    assert not locked.may_list("192.0.2.1", "any", [], NOW)
+    assert locked.hides("192.0.2.1", "any", cookies, NOW + 1) is None
+    assert locked.hides("192.0.2.1", "any", [], NOW) == "password"
 
 
 def test_a_session_does_not_help_where_the_network_is_denied() -> None:
     asked = access(GATEBOOK_VIEW_PASSWORD="p", GATEBOOK_VIEW_DENY="192.0.2.0/24")
     cookies = [f"{session.COOKIE}={asked.new_session(NOW)}"]
-    assert asked.may_list("198.51.100.1", "any", cookies, NOW)
-    assert not asked.may_list("192.0.2.1", "any", cookies, NOW)
+    assert asked.hides("198.51.100.1", "any", cookies, NOW) is None
+    assert asked.hides("192.0.2.1", "any", cookies, NOW) == "network"
 
 
 def test_another_password_or_another_database_ends_all_sessions(locked: Access) -> None:

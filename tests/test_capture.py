@@ -57,6 +57,17 @@ def test_a_plain_request_is_recorded_whole() -> None:
     assert re.fullmatch(r"019aae21-\w{4}-7\w{3}-[89ab]\w{3}-\w{12}", found.id)
 
 
+def test_the_value_of_a_session_is_not_written_down_and_all_else_is() -> None:
+    headers = [["Host", "h"], ["COOKIE", "a=1; gatebook_session=1.x; b=\xe9"], ["X-Cookie", "gatebook_session=1.x"]]
+    expected = [
+        ["Host", "h"],
+        ["COOKIE", "a=1; gatebook_session=withheld; b=\xe9"],
+        ["X-Cookie", "gatebook_session=1.x"],
+    ]
+    assert orjson.loads(record(hop(headers=headers), None, ()).headers) == expected
+    assert "1.x" in headers[1][1], "the replica still sees who asks"
+
+
 def test_a_long_body_is_truncated_and_answered_413() -> None:
     body = Body(5, 2)
     body.feed(b"hello")

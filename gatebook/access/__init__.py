@@ -8,6 +8,6 @@ attempts    how fast passwords may be tried
 Pure: values in, values out; no socket, no database, no clock of its own.
 """
 
-from gatebook.access.access import Access, Refusal
+from gatebook.access.access import Access, Hidden, Refusal
 
-__all__ = ["Access", "Refusal"]
+__all__ = ["Access", "Hidden", "Refusal"]

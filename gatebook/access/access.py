@@ -15,6 +15,7 @@ from gatebook.access import session
 from gatebook.settings import Network, Settings
 
 Refusal = Literal["network", "host"]
+Hidden = Literal["network", "host", "password"]
 _LONGEST_HOST = 300  # that an answer is remembered for; a name has 253 characters at most (RFC 1035)
 
 
@@ -52,11 +53,13 @@ class Access:
         ends = [session.ends(self._key, value) for value in session.found(cookies)]
         return max((end for end in ends if end is not None and end > now), default=None)
 
-    def may_list(self, client: str, host: str, cookies: Iterable[str], now: float) -> bool:
-        """Whether whoever asks for `/` sees what others sent."""
+    def hides(self, client: str, host: str, cookies: Iterable[str], now: float) -> Hidden | None:
+        """Why whoever asks for `/` does not see what others sent; None: they do."""
         if self.open:
-            return True
-        return not self.refusal(client, host) and (self._key is None or self.session_ends(cookies, now) is not None)
+            return None
+        if refusal := self.refusal(client, host):
+            return refusal
+        return "password" if self._key is not None and self.session_ends(cookies, now) is None else None
 
     def is_password(self, text: str) -> bool:
         """Whether it is the view password. Takes 0.2 s and 16 MiB, whatever it is."""

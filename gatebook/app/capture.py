@@ -1,7 +1,8 @@
 """From a split hop and a body to the record that is kept. Pure.
 
 Rules: nothing a client says about where it comes from is believed unless a trusted proxy says it; wire text stays
-latin-1, one character per byte.
+latin-1, one character per byte. One thing is not written down: the value of a viewer's session, which would let in
+whoever reads it.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import orjson
 
+from gatebook.access import session
 from gatebook.app.hop import Hop
 from gatebook.identity import request_uuid
 from gatebook.settings import Network
@@ -84,10 +86,16 @@ def record(hop: Hop, body: Body | None, trusted: Sequence[Network]) -> Record:
         http_version,
         method,
         target,
-        orjson.dumps(hop.headers).decode(),
+        _written(hop.headers),
         kept,
         sha256,
     )
+
+
+def _written(headers: Sequence[Sequence[str]]) -> str:
+    """Header lines as JSON, without the values of sessions; one look tells that there are none."""
+    text = orjson.dumps(headers).decode()
+    return orjson.dumps(session.withheld(headers)).decode() if session.COOKIE in text else text
 
 
 def request_line(line: str) -> tuple[str, str, str]:
