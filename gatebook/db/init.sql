@@ -142,7 +142,8 @@ CREATE TABLE trail (
     who text NOT NULL,             -- 'session', 'token NAME', 'operator', or 'anybody' where nobody is asked who they are
     client inet,                   -- from where; null: on this machine
     about text NOT NULL,           -- a path asked for, a token's name, the fields of a filter; never a value that was sent
-    requests bigint                -- how many it was about, where that is known
+    requests bigint,               -- how many it was about, where that is known
+    reason text                    -- why, in the words of whoever did it; null: they gave none
 );
 
 -- Ids of requests that were deleted for good: the audit does not miss them, and a spool does not bring them back.
@@ -178,6 +179,7 @@ BEGIN
         'WITH moved AS (DELETE FROM requests_default WHERE id >= %L AND id < %L RETURNING %s) INSERT INTO %I (%s) SELECT %s FROM moved',
         low, high, kept, partition, kept, kept
     );
+    EXECUTE format('GRANT MAINTAIN ON %I TO gatebook_keeper', partition);
     EXECUTE format('ALTER TABLE requests ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', partition, low, high);
     INSERT INTO days VALUES (day) ON CONFLICT DO NOTHING;
 END
@@ -234,7 +236,8 @@ GRANT INSERT, UPDATE, DELETE ON search_state TO gatebook_index;
 GRANT EXECUTE ON FUNCTION keep_house() TO gatebook_capture;
 GRANT EXECUTE ON FUNCTION epoch() TO gatebook_viewer, gatebook_index;
 GRANT SELECT ON migrations, requests, batches, trail, forgotten, tokens TO gatebook_keeper;
-GRANT DELETE, MAINTAIN ON requests TO gatebook_keeper;
+GRANT DELETE ON requests TO gatebook_keeper;
+GRANT MAINTAIN ON requests_default, batches TO gatebook_keeper;  -- each day's table, too: see make_day
 GRANT INSERT, UPDATE (newest) ON batches TO gatebook_keeper;
 GRANT INSERT, UPDATE (requests) ON trail TO gatebook_keeper;
 GRANT INSERT ON forgotten, tokens TO gatebook_keeper;
