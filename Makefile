@@ -3,6 +3,7 @@
 #   make test    run the tests                          make test ARGS="-k page"
 #   make bench   measure it against a hello world       make bench ARGS="--rounds 5"; bench-quick: see that it works
 #   make lighthouse   have Lighthouse (npm) judge the pages
+#   make advisories   ask whether any is known for what the locks pin; make pin: name the base images by digest
 #   make chaos   break it under a million requests      make chaos ARGS="--acknowledged 100000"
 
 PYTHON ?= python3
@@ -10,9 +11,9 @@ VENV   := .venv
 ARGS   ?=
 
 help:
-	@sed -n 's/^# \{0,3\}//p' Makefile | head -6
+	@sed -n 's/^# \{0,3\}//p' Makefile | head -7
 
-.PHONY: help up test check chaos bench bench-quick lighthouse lock screenshots clean
+.PHONY: help up test check advisories pin chaos bench bench-quick lighthouse lock screenshots clean
 
 up: $(VENV)/run
 	@$(VENV)/bin/gatebook up $(ARGS)
@@ -51,6 +52,12 @@ chaos: $(VENV)/test
 
 lock:
 	@locks/renew
+
+advisories: $(VENV)/test
+	@$(VENV)/bin/python locks/advisories || test $$? -eq 3  # 3: nobody could be asked, and it says so
+
+pin:
+	@locks/pin
 
 lighthouse: $(VENV)/test
 	@$(VENV)/bin/python -m tests.browser.lighthouse $(ARGS)

