@@ -54,7 +54,7 @@ class Table:
         for replica in {row.replica for row in rows}:
             own = [row for row in rows if row.replica == replica]
             columns = [[getattr(row, name) for row in own] for name in FLUSHED]
-            rest = [[row.headers_json for row in own], [row.body for row in own], [None for _ in own]]
+            rest = [[row.headers_json for row in own], [row.body for row in own], [None for _ in own], []]
             await self._connection.fetch(QUERIES["flush"], *columns, *rest, replica, "[]", "1:1:", 0)
         told = [(row.id, sorted(terms(as_read(row)))) for row in rows]
         await self._connection.executemany("INSERT INTO told VALUES ($1, $2)", told)

@@ -76,7 +76,9 @@ class Gate:
     def spool(self, *ids: str) -> str:
         """Keep requests in a spool of this folder; returns the folder's id."""
         spool = Spool(self.settings.spool, 2**30)
-        spool.append("r", [(id, 0, "::1", "::1", 200, False, "http", "1.1", "GET", "/", "[]", b"", None) for id in ids])
+        spool.append(
+            "r", [(id, 0, "::1", "::1", 200, False, "http", "1.1", "GET", "/", "[]", b"", None, None) for id in ids]
+        )
         spool.close()
         return spool.identity
 

@@ -57,6 +57,20 @@ def test_a_plain_request_is_recorded_whole() -> None:
     assert re.fullmatch(r"019aae21-\w{4}-7\w{3}-[89ab]\w{3}-\w{12}", found.id)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), None),
+        (("TLSv1.3", "C", "gate.example"), {"version": "TLSv1.3", "cipher": "C", "server_name": "gate.example"}),
+        (("TLSv1.2", "C", "-"), {"version": "TLSv1.2", "cipher": "C", "server_name": None}),
+        (("TLSv1.2", "C", "?"), {"version": "TLSv1.2", "cipher": "C", "server_name": "?"}),
+    ],
+)
+def test_how_it_came_over_tls_is_recorded(words: tuple[str, ...], expected: dict[str, str | None] | None) -> None:
+    found = record(hop(tls=words), None, ()).tls
+    assert (found and orjson.loads(found)) == expected
+
+
 def test_the_value_of_a_session_is_not_written_down_and_all_else_is() -> None:
     headers = [["Host", "h"], ["COOKIE", "a=1; gatebook_session=1.x; b=\xe9"], ["X-Cookie", "gatebook_session=1.x"]]
     expected = [

@@ -75,7 +75,7 @@ def uuid_at(ms: int, number: int = 0) -> str:
 
 def row(id: str) -> list[object]:
     """The flush statement's columns, for one plain request."""
-    values = [id, 0, "192.0.2.1", "192.0.2.1", 200, False, "http", "1.1", "GET", "/", "[]", b"", None]
+    values = [id, 0, "192.0.2.1", "192.0.2.1", 200, False, "http", "1.1", "GET", "/", "[]", b"", None, None]
     return [[value] for value in values]
 
 

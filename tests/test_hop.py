@@ -34,6 +34,13 @@ def test_the_stamp_is_taken_apart() -> None:
     assert (found.headers, found.body_length, found.oversize) == ([], 0, False)
 
 
+def test_what_tls_was_spoken_stands_behind_the_stamp() -> None:
+    words = b" TLSv1.3 TLS_AES_256_GCM_SHA384 gate.example\r\n"
+    found = split(hop().replace(b"192.0.2.1\r\n", b"192.0.2.1" + words))
+    assert (found.peer, list(found.tls)) == ("192.0.2.1", ["TLSv1.3", "TLS_AES_256_GCM_SHA384", "gate.example"])
+    assert not split(hop()).tls
+
+
 def test_headers_that_nginx_would_change_come_first() -> None:
     head = hop(
         b"Gatebook Header Host: h:1\r\n", b"Gatebook Header TE: a: b\r\n", b"Content-Length: 5\r\n", b"X-y: 1\r\n"

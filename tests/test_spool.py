@@ -24,6 +24,7 @@ def record(number: int, body: bytes | None = b"body") -> Record:
     return Record(
         f"id-{number:03}", None if body is None else len(body), "192.0.2.1", "2001:db8::1", 413, body is None, "http",
         "1.1", "GET", "/\xff\x80'\"", '[["a", "\\u00ff"]]', body, b"\0" * 32,
+        '{"version": "TLSv1.3"}' if number % 2 else None,
     )  # fmt: skip
 
 
@@ -62,6 +63,14 @@ def test_what_is_appended_comes_out_as_it_was_oldest_first_and_once(spool: Spool
     assert found == [("webapp-1", each) for each in (records[0], records[1], records[2], records[4])]
     assert all(type(each.truncated) is bool for _, each in found)
     assert (spool.rows, spool.next_batch(1, MANY)) == (0, None)
+
+
+def test_a_spool_of_a_release_before_tls_is_drained(spool: Spool, tmp_path: Path) -> None:
+    spool.append("webapp-1", [record(1)])
+    [path] = tmp_path.glob("*.sqlite")
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("ALTER TABLE spooled DROP COLUMN tls")
+    assert drained_records(spool) == [("webapp-1", record(1)._replace(tls=None))]
 
 
 def test_nothing_is_left_of_a_drained_spool_but_its_lock(spool: Spool, tmp_path: Path) -> None:

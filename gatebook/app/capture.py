@@ -35,6 +35,7 @@ class Record(NamedTuple):
     headers: str  # JSON
     body: bytes | bytearray | None
     body_sha256: bytes | None
+    tls: str | None = None  # JSON
 
 
 class Body:
@@ -89,6 +90,7 @@ def record(hop: Hop, body: Body | None, trusted: Sequence[Network]) -> Record:
         _written(hop.headers),
         kept,
         sha256,
+        tls_facts(*hop.tls) if hop.tls else None,
     )
 
 
@@ -103,6 +105,14 @@ def request_line(line: str) -> tuple[str, str, str]:
     words = [word for word in line.split(" ") if word]
     version = words[2].removeprefix("HTTP/") if len(words) > 2 else "0.9"
     return words[0], words[1], version
+
+
+@lru_cache(maxsize=1024)
+def tls_facts(version: str, cipher: str, server_name: str) -> str:
+    """How a request came over TLS, as JSON; the load balancer writes `-` where the client named no server."""
+    return orjson.dumps(
+        {"version": version, "cipher": cipher, "server_name": None if server_name == "-" else server_name}
+    ).decode()
 
 
 def declared_length(headers: Sequence[Sequence[str]]) -> int | None:

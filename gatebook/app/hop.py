@@ -5,6 +5,7 @@ bytes. Its private lines come first and have a blank in their names, which nginx
 follows the first line that is not private is the client's, name and value as sent. Pure: bytes in, values out.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _STAMP = "Gatebook Stamp: "
@@ -29,6 +30,7 @@ class Hop(NamedTuple):
     headers: list[list[str]]  # [[name, value], ...]; first those whose place nginx does not tell
     body_length: int  # bytes that follow on the hop
     oversize: bool  # the body was larger than nginx reads, and was left out
+    tls: Sequence[str] = ()  # nginx's names of the protocol and the cipher, then the server name; none without TLS
 
 
 def split(head: bytes) -> Hop:
@@ -39,7 +41,7 @@ def split(head: bytes) -> Hop:
     lines = head.decode("latin-1").split("\r\n")  # the last one is empty
     if len(lines) < 4 or not lines[1].startswith(_STAMP):
         raise NotFromTheLoadBalancer(lines[0])
-    request_id, msec, scheme, peer = lines[1][len(_STAMP) :].split(" ")
+    request_id, msec, scheme, peer, *tls = lines[1][len(_STAMP) :].split(" ")
     at = 3
     oversize = lines[at].startswith(_OVERSIZE)
     at += oversize
@@ -52,6 +54,5 @@ def split(head: bytes) -> Hop:
         body_length = int(lines[at][len(_LENGTH) :])
         at += 1
     headers += [line.split(": ", 1) for line in lines[at:-1]]
-    return Hop(
-        request_id, msec, scheme, peer, lines[2][len(_REQUEST) :], headers, 0 if oversize else body_length, oversize
-    )
+    line = lines[2][len(_REQUEST) :]
+    return Hop(request_id, msec, scheme, peer, line, headers, 0 if oversize else body_length, oversize, tls)

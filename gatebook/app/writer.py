@@ -149,7 +149,9 @@ class Writer:
             raise asyncpg.InterfaceError("there is no connection")
         own = [seen(record, replica) for record in records[-ROWS:]]
         noted = orjson.dumps(list(map(tuple, own))).decode()
-        columns = list(zip(*records, strict=True)) or _NO_RECORDS
+        columns = list(zip(*records, strict=True)) or list(_NO_RECORDS)
+        if not any(columns[-1]):  # without TLS there is nothing to say, and it costs nothing
+            columns[-1] = ()
         limit = _LATE_BATCHES if wants_others else 0
         [row] = await self._flush.fetch(*columns, replica, noted, self._snapshot, limit)
         others = await self._news(connection, row) if wants_others else []

@@ -2,38 +2,39 @@
 
 -- name: flush
 -- Group commit in one round trip: write a batch, note its commit, and bring what others wrote. The read's snapshot is
--- taken after every request of the batch arrived, so it has all that was answered before any of them was asked. $14 is
--- the replica, $15 what the page shows of the batch's newest; $16 the snapshot of the last read, whose successor this is:
+-- taken after every request of the batch arrived, so it has all that was answered before any of them was asked. $15 is
+-- the replica, $16 what the page shows of the batch's newest; $17 the snapshot of the last read, whose successor this is:
 -- every batch that it did not see is read, from `batches` alone, because reading `requests` would open each partition.
--- At most $17 batches are looked at (0: nothing is wanted); `incomplete` says that there may be more, or that one did not
+-- At most $18 batches are looked at (0: nothing is wanted); `incomplete` says that there may be more, or that one did not
 -- say what it holds. The arrays are unnested in the select list: in FROM, each one is stored before it is read, which costs a
--- tenth of the statement. A retry's id is there already and fails the whole statement; that is rare, while ON CONFLICT DO
--- NOTHING, which inserts each row twice over, would cost every flush a fifth more.
+-- tenth of the statement; an empty one, as $14 is without TLS, gives NULL to each row. A retry's id is there already and
+-- fails the whole statement; that is rare, while ON CONFLICT DO NOTHING, which inserts each row twice over, would cost
+-- every flush a fifth more.
 WITH written AS (
     INSERT INTO requests (
-        id, body_size, peer, client, status, truncated, scheme, http_version, method, target, headers, body, body_sha256, replica
+        id, body_size, peer, client, status, truncated, scheme, http_version, method, target, headers, body, body_sha256, tls, replica
     )
-    SELECT id, body_size, peer::inet, client::inet, status, truncated, scheme, http_version, method, target, headers, body, body_sha256, $14
+    SELECT id, body_size, peer::inet, client::inet, status, truncated, scheme, http_version, method, target, headers, body, body_sha256, tls, $15
     FROM (
         SELECT
             unnest($1::uuid[]) AS id, unnest($2::bigint[]) AS body_size, unnest($3::text[]) AS peer,
             unnest($4::text[]) AS client, unnest($5::smallint[]) AS status, unnest($6::boolean[]) AS truncated,
             unnest($7::text[]) AS scheme, unnest($8::text[]) AS http_version, unnest($9::text[]) AS method,
             unnest($10::text[]) AS target, unnest($11::json[]) AS headers, unnest($12::bytea[]) AS body,
-            unnest($13::bytea[]) AS body_sha256
+            unnest($13::bytea[]) AS body_sha256, unnest($14::json[]) AS tls
     ) AS batch
 ), noted AS (
-    INSERT INTO batches (ids, newest) SELECT $1, $15 WHERE $1 <> '{}'
+    INSERT INTO batches (ids, newest) SELECT $1, $16 WHERE $1 <> '{}'
 ), late AS (
-    SELECT newest, pg_visible_in_snapshot(xid, $16::text::pg_snapshot) AS seen
+    SELECT newest, pg_visible_in_snapshot(xid, $17::text::pg_snapshot) AS seen
     FROM batches
-    WHERE xid >= pg_snapshot_xmin($16::text::pg_snapshot)
+    WHERE xid >= pg_snapshot_xmin($17::text::pg_snapshot)
     ORDER BY xid DESC
-    LIMIT $17
+    LIMIT $18
 )
 SELECT
     pg_current_snapshot()::text AS snapshot,
-    count(*) = $17 OR coalesce(bool_or(newest IS NULL) FILTER (WHERE NOT seen), false) AS incomplete,
+    count(*) = $18 OR coalesce(bool_or(newest IS NULL) FILTER (WHERE NOT seen), false) AS incomplete,
     array_agg(newest) FILTER (WHERE NOT seen) AS newest
 FROM late;
 

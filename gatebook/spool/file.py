@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 COLUMNS = (  # a record's, in its own order
     *("id", "body_size", "peer", "client", "status", "truncated", "scheme", "http_version", "method"),
-    *("target", "headers", "body", "body_sha256"),
+    *("target", "headers", "body", "body_sha256", "tls"),
 )
 _TRUNCATED = COLUMNS.index("truncated")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spooled (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, replica TEXT NOT NULL,
     id TEXT NOT NULL UNIQUE, body_size INTEGER, peer TEXT, client TEXT, status INTEGER, truncated INTEGER, scheme TEXT,
-    http_version TEXT, method TEXT, target TEXT, headers TEXT, body BLOB, body_sha256 BLOB,
+    http_version TEXT, method TEXT, target TEXT, headers TEXT, body BLOB, body_sha256 BLOB, tls TEXT,
     refused TEXT -- why the database will never take it
 )"""
 _INDEX = "CREATE INDEX IF NOT EXISTS refused ON spooled (seq) WHERE refused IS NOT NULL"
@@ -31,9 +31,8 @@ _PRAGMAS = (
 )
 _PRAGMA_OF_A_NEW_FILE = "auto_vacuum = FULL"  # it writes, for which a full disk has no room
 _INSERT = f"INSERT OR IGNORE INTO spooled (replica, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)})"  # noqa: S608
-_OLDEST = (
-    f"SELECT seq, replica, {', '.join(COLUMNS)} FROM spooled WHERE seq > ? AND refused IS NULL ORDER BY seq LIMIT ?"  # noqa: S608
-)
+_OLDEST = "SELECT seq, replica, {} FROM spooled WHERE seq > ? AND refused IS NULL ORDER BY seq LIMIT ?"
+_THERE = "SELECT name FROM pragma_table_info('spooled')"
 
 
 class SpoolError(Exception):
@@ -78,7 +77,10 @@ class File:
         if not self.path.exists():
             return []
         found: list[Spooled] = []
-        for seq, replica, *record in self._open().execute(_OLDEST, (self._drained, most_rows)):
+        database = self._open()
+        there = {name for (name,) in database.execute(_THERE)}  # an older release's file is drained as it is
+        columns = ", ".join(name if name in there else f"NULL AS {name}" for name in COLUMNS)
+        for seq, replica, *record in database.execute(_OLDEST.format(columns), (self._drained, most_rows)):
             record[_TRUNCATED] = bool(record[_TRUNCATED])
             found.append(Spooled(seq, replica, tuple(record)))
             most_bytes -= sum(len(value) for value in record if isinstance(value, str | bytes))
