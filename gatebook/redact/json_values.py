@@ -1,0 +1,127 @@
+"""Where the values of JSON keys are: strings, numbers, words, whole objects and arrays.
+
+Rule: nothing has to be JSON as a whole. Any string before a colon is a key, so what is broken, cut off or surrounded by
+something else is looked into, too. A value that nobody closes goes on to the end.
+
+JSON is often sent as a string within JSON, `"{\\"password\\": \\"...\\"}"`, and that within another. Each such level
+escapes once more, so the number of backslashes before a quote tells on which level it stands: where it and they are
+together divided by 2 to the power of n, and by no higher one, that is level n. A string ends at a quote of its own
+level, or of one further out.
+"""
+
+import re
+from collections.abc import Iterator
+
+from gatebook.redact.names import Names
+from gatebook.redact.span import Span
+
+# The end of a key. Blanks are escaped in JSON that is within a string.
+_BLANKS = r"(?:[ \t\r\n]|\\{1,7}[nrt])*+"
+_KEY_END = re.compile(rf'"{_BLANKS}:{_BLANKS}')
+_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|([nrtbf"\\/]))')
+_MEANS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+# Brackets, and strings as wholes, so that brackets in them do not count.
+_BRACKETS = re.compile(r'[][{}]|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKETS_AND_QUOTES = re.compile(r'[][{}"]')
+_BARE = re.compile(r"'[^'\r\n]*+'|[^,}\]\r\n]*+")
+_BARE_WITHIN = re.compile(r'[^,}\]\r\n"\\]*+')  # within a string
+_DEPTH = {"{": 1, "[": 1, "}": -1, "]": -1}
+
+
+def spans(text: str, names: Names) -> Iterator[Span]:
+    """The values of all keys that are in `names`."""
+    at = 0
+    while found := _KEY_END.search(text, at):
+        at, level = found.end(), _level(text, found.start())
+        key = _key(text, found.start(), level)
+        if key is not None and key in names and (span := _value(text, at, level)):
+            yield span
+            at = max(at, span.end)
+
+
+def _level(text: str, quote: int) -> int:
+    """On which level the quote stands."""
+    start = quote
+    while start and text[start - 1] == "\\":
+        start -= 1
+    more = quote - start + 1
+    return (more & -more).bit_length() - 1
+
+
+def _escaping(level: int) -> int:
+    """Backslashes that belong to a quote of this level."""
+    return (1 << level) - 1
+
+
+def _key(text: str, closing: int, level: int) -> str | None:
+    """The characters of the key whose closing quote that is; None when there is no opening one."""
+    end = at = closing - _escaping(level)
+    while (at := text.rfind('"', 0, at)) >= 0:
+        found = _level(text, at)
+        if found < level:
+            return None
+        if found == level:
+            return _characters(text[at + 1 : end], level)
+    return None
+
+
+def _characters(string: str, level: int) -> str:
+    for _ in range(level + 1):
+        if "\\" not in string:
+            break
+        string = _ESCAPE.sub(_character, string)
+    return string
+
+
+def _character(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16)) if escape[1] else _MEANS.get(escape[2], escape[2])
+
+
+def _value(text: str, at: int, level: int) -> Span | None:
+    """What begins there; None when nothing does."""
+    quote = "\\" * _escaping(level) + '"'
+    if text.startswith(quote, at):
+        start = at + len(quote)
+        return Span(start, _end_of_string(text, start, level))
+    if text.startswith(("{", "["), at):
+        return Span(at, _end_of_container(text, at, level), quote)
+    bare = (_BARE_WITHIN if level else _BARE).match(text, at)
+    end = at + len(bare[0].rstrip(" \t")) if bare else at
+    return Span(at, end, quote) if end > at else None
+
+
+def _end_of_string(text: str, start: int, level: int) -> int:
+    at = start - 1
+    while (at := text.find('"', at + 1)) >= 0:
+        if (found := _level(text, at)) <= level:
+            return max(start, at - _escaping(found))
+    return len(text)
+
+
+def _end_of_container(text: str, start: int, level: int) -> int:
+    return _end_within(text, start, level) if level else _end_at_top(text, start)
+
+
+def _end_at_top(text: str, start: int) -> int:
+    depth = 0
+    for found in _BRACKETS.finditer(text, start):
+        depth += _DEPTH.get(found[0], 0)
+        if depth == 0:
+            return found.end()
+    return len(text)
+
+
+def _end_within(text: str, start: int, level: int) -> int:
+    """Of an object or array that is within a string."""
+    depth, in_string = 0, False
+    for found in _BRACKETS_AND_QUOTES.finditer(text, start):
+        if found[0] == '"':
+            its_level = _level(text, found.start())
+            if its_level < level:
+                return found.start() - _escaping(its_level)
+            in_string ^= its_level == level
+        elif not in_string:
+            depth += _DEPTH[found[0]]
+            if depth == 0:
+                return found.end()
+    return len(text)

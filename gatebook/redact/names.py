@@ -1,0 +1,73 @@
+"""Which names are meant.
+
+Case does not count, and a * stands for anything. A name that says where in something it is, `user[password]` or
+`user.password`, is meant when its end or any step on the way is.
+"""
+
+import re
+from collections.abc import Sequence
+
+_CACHED = 4096  # names, and
+_LONGEST_CACHED = 100  # characters of one
+_STEPS = re.compile(r"[\[\].]+")
+
+
+class Names:
+    """Says of a name whether it is one of these `patterns`, which are in lower case."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._exact = frozenset(pattern for pattern in patterns if "*" not in pattern)
+        self._parts = [pattern.split("*") for pattern in patterns if "*" in pattern]
+        self._known: dict[str, bool] = {}
+        hints = [max(pattern.split("*"), key=len) for pattern in patterns]
+        self._hints = None if any(not hint or not hint.isascii() for hint in hints) else hints
+
+    def __contains__(self, name: str) -> bool:
+        """`name` is wire text, one character for a byte, or any other text."""
+        if (known := self._known.get(name)) is None:
+            known = self._is_meant(_meant(name).lower())
+            if len(name) <= _LONGEST_CACHED and len(self._known) < _CACHED:
+                self._known[name] = known
+        return known
+
+    def may_be_in(self, text: str) -> bool:
+        """False: none of them is in the text as it stands there. It is much sooner known than where they are."""
+        if self._hints is None:
+            return True
+        lowered = text.lower()
+        return any(hint in lowered for hint in self._hints)
+
+    def _is_meant(self, name: str) -> bool:
+        if self._is_one(name):
+            return True
+        steps = _STEPS.split(name)
+        return len(steps) > 1 and any(self._is_one(step) for step in steps if step)
+
+    def _is_one(self, name: str) -> bool:
+        return name in self._exact or any(_fits(name, parts) for parts in self._parts)
+
+
+def _fits(name: str, parts: Sequence[str]) -> bool:
+    """Whether the name has these parts in their order, the first at its beginning and the last at its end.
+
+    Not by a regular expression: of one with several stars, the time grows with a power of the name's length.
+    """
+    first, *between, last = parts
+    if not name.startswith(first) or not name.endswith(last) or len(name) < len(first) + len(last):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in between:
+        if (found := name.find(part, at, end)) < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
+def _meant(name: str) -> str:
+    """Wire text as its sender most likely meant it: UTF-8 where the bytes are that."""
+    if name.isascii():
+        return name
+    try:
+        return name.encode("latin-1").decode()
+    except UnicodeError:
+        return name
