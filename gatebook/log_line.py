@@ -15,9 +15,9 @@ LONGEST_BYTES = 1024 * 1024  # far more than nginx writes: beyond, as when a cra
 MTIME_LAG_S = 2  # a file system may keep whole seconds only
 
 
-def opened(path: Path) -> int:
+def opened(path: Path, access: int = os.O_RDONLY) -> int:
     """A file descriptor to read a piece of the log from. Raises OSError, also for what is no regular file."""
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would keep us waiting
+    file = os.open(path, access | os.O_NONBLOCK)  # a pipe would keep us waiting
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
         raise OSError(errno.EINVAL, "not a regular file", str(path))

@@ -16,9 +16,11 @@ import pytest
 from lines import clock, id_of, line, request_id
 from viewer import Viewer, is_problem
 
+from gatebook import log_span
+from gatebook.log_span import LATEST_MS
 from gatebook.settings import Settings
 from gatebook.viewer import passage
-from gatebook.viewer.passage import LATEST_MS, Passages, find
+from gatebook.viewer.passage import Passages, find
 
 NOON = 1_763_899_200_123  # 2025-11-23T12:00:00.123Z in Unix milliseconds
 
@@ -72,7 +74,8 @@ def test_every_line_is_found_though_lines_come_late_and_pieces_are_many(
     path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
     """What the search leaves out has none of them: written up to the latest, at most times of one, and far apart."""
-    monkeypatch.setattr(passage, "_BLOCK_BYTES", max(block, 128))
+    for module in (passage, log_span):
+        monkeypatch.setattr(module, "_BLOCK_BYTES", max(block, 128))
     chance = random.Random(block)
     stamps = [NOON + chance.choice((0, 7, 40_000, 10**6)) * number for number in range(300)]
     late = [(ms + chance.choice((0, 0, 1000, LATEST_MS)), number, ms) for number, ms in enumerate(stamps)]
@@ -102,7 +105,8 @@ def test_only_what_may_hold_it_is_read(path: Path, monkeypatch: pytest.MonkeyPat
         return piece
 
     monkeypatch.setattr(os, "pread", counted)
-    monkeypatch.setattr(passage, "_BLOCK_BYTES", 4096)
+    for module in (passage, log_span):
+        monkeypatch.setattr(module, "_BLOCK_BYTES", 4096)
     assert found(path, 25_000, NOON + 2 * hour + 5000 * 300)
     assert read < path.stat().st_size / 10
 

@@ -1,9 +1,8 @@
 """The passage of one request through the load balancer: its line in the access log, found among millions.
 
-Rules: a part of the log is left out only where the line cannot be. Lines lie in the order in which they were written,
-each after its stamp and at most LATEST_MS after it; so one that was stamped that much earlier lies before ours, and
-one that was stamped that much later lies behind. The rest is looked through for the digits that the id has of nginx's
-request id, a block at a time, so that memory is bounded, and whoever asked can have it stopped.
+Rules: a part of the log is left out only where the line cannot be (log_span.py). The rest is looked through for the
+digits that the id has of nginx's request id, a block at a time, so that memory is bounded, and whoever asked can have
+it stopped.
 """
 
 import asyncio
@@ -24,13 +23,12 @@ import orjson
 from gatebook.identity import request_uuid, unix_ms
 from gatebook.log_line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
 from gatebook.log_pieces import pieces
+from gatebook.log_span import span
 
-LATEST_MS = 90_000  # tries end 31 s after the stamp, twice that if nginx begins anew; the log's buffer holds a second
 LONGEST_S = 20.0  # to find it in, or to give up; 1 GiB that is in memory takes 0.4 s
 SETTLE_S = 2.0  # after which a line has been written, if its request was answered at once
 _AGAIN_S = 0.25
 _BLOCK_BYTES = 256 * 1024
-_NEXT_STAMP = re.compile(rb'\n\{"stamp":"[0-9a-f]{32} (\d{10})\.(\d{3})"')
 _BETWEEN_TRIES = re.compile(", | : ")  # the second, where nginx began anew
 
 
@@ -77,7 +75,7 @@ def find(log: Path, id: str, stop: threading.Event) -> dict[str, Any] | None:
             about = os.fstat(file)
             if (about.st_mtime + MTIME_LAG_S) * 1000 < unix_ms(id):
                 return None  # nor is it in older ones
-            for line in _lines(file, *_span(file, about.st_size, unix_ms(id)), id, stop):
+            for line in _lines(file, *span(file, about.st_size, unix_ms(id), unix_ms(id)), id, stop):
                 if found := _told(line, id):
                     return found
         finally:
@@ -100,34 +98,6 @@ def _opened(path: Path) -> Iterator[int]:
 def _places(path: Path) -> Iterator[Path]:
     yield path
     yield from reversed(pieces(path))  # looked for after the first was opened, so that none is left out
-
-
-def _span(file: int, size: int, ms: int) -> tuple[int, int]:
-    """From where to where the line of a request stamped at `ms` begins, if it is in this piece."""
-    first = _next_line(file, 0)
-    if first and first[1] > ms + LATEST_MS:
-        return 0, 0
-    low, high, behind = 0, size, size
-    while high - low > _BLOCK_BYTES:
-        middle = (low + high) // 2
-        line = _next_line(file, middle)
-        low, high = (middle, high) if line and line[1] < ms - LATEST_MS else (low, middle)
-    begin, high = low, size
-    while high - low > _BLOCK_BYTES:
-        middle = (low + high) // 2
-        line = _next_line(file, middle)
-        if line and line[1] > ms + LATEST_MS:
-            high, behind = middle, line[0]
-        else:
-            low = middle
-    return begin, behind
-
-
-def _next_line(file: int, offset: int) -> tuple[int, int] | None:
-    """Where the first line begins that begins at `offset` or soon behind, and when it was stamped."""
-    text = os.pread(file, _BLOCK_BYTES, offset - 1) if offset else b"\n" + os.pread(file, _BLOCK_BYTES, 0)
-    found = _NEXT_STAMP.search(text)
-    return (offset + found.start(), int(found[1] + found[2])) if found else None
 
 
 def _lines(file: int, begin: int, end: int, id: str, stop: threading.Event) -> Iterator[bytes]:
