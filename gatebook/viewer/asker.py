@@ -3,6 +3,7 @@
 Rule: `gatebook.who` in the scope is written by the guard alone; the client's address is the load balancer's word.
 """
 
+from contextvars import ContextVar
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 ANYBODY = "anybody"  # nobody is asked who they are
+SIGNED_IN: ContextVar[bool] = ContextVar("signed_in", default=False)  # the page that is made: for one who can sign out
 _WHO = "gatebook.who"
 
 

@@ -45,3 +45,13 @@ SELECT id FROM requests ORDER BY id LIMIT 1;
 -- name: note
 -- A line in the trail: act, who, client, about, requests.
 INSERT INTO trail (act, who, client, about, requests) VALUES ($1, $2, $3::text::inet, $4, $5);
+
+-- name: tokens
+-- All tokens, a column each for what is known of them (null: there are none).
+SELECT array_agg(id) AS ids, array_agg(name) AS names, array_agg(hash) AS hashes FROM tokens;
+
+-- name: token_used
+-- Note that token $1 is in use, to the minute.
+UPDATE tokens
+SET last_used_at = date_trunc('minute', now())
+WHERE id = $1 AND last_used_at IS DISTINCT FROM date_trunc('minute', now());

@@ -25,6 +25,7 @@ from gatebook.viewer.api.parameters import Db
 from gatebook.viewer.database import Database
 from gatebook.viewer.events import Hub
 from gatebook.viewer.gate import Gate
+from gatebook.viewer.guard import Guard
 from gatebook.viewer.pages import compare, image, lists, one, problem_page
 from gatebook.viewer.passage import Passages
 
@@ -63,7 +64,7 @@ def application(settings: Settings, database: Database, hub: Hub | None = None) 
     app.include_router(_health, tags=["health"])
     for tag, router in _PARTS:
         app.include_router(router, tags=[tag], dependencies=[Depends(parameters.only_known)])
-    return Envelope(Packed(app))
+    return Guard(Envelope(Packed(app)), settings, database)
 
 
 def _name(route: APIRoute) -> str:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from gatebook import look
 from gatebook.identity import rfc3339, utc
-from gatebook.viewer import static
+from gatebook.viewer import asker, static
 from gatebook.viewer.pages import link
 from gatebook.viewer.shown import text
 
@@ -111,7 +111,7 @@ def _environment() -> Environment:
         "time": time,
     }
     made.globals |= {"link": link, "hue": look.hue, "static": static.url}
-    made.globals |= {"modules": static.MODULES}
+    made.globals |= {"modules": static.MODULES, "signed_in": asker.SIGNED_IN.get}
     return made
 
 

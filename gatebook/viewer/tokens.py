@@ -1,0 +1,85 @@
+"""The tokens that are known, as they were not long ago.
+
+Rules: a token that is revoked is not let in any more after a second. While the database is away those that were known
+stay so: whoever watches over a Gatebook wants to know that. A flood of wrong ones costs one question a second.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import asyncpg
+
+from gatebook.access import token
+from gatebook.viewer.database import Database, Unavailable
+
+READ_EVERY_S = 1.0
+_USE_NOTED_EVERY_S = 60.0
+_WITHIN_S = 2.0
+
+
+class Known(NamedTuple):
+    """A row of `tokens`."""
+
+    name: str
+    hash: bytes
+
+
+class Tokens:
+    """Those in the table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: Mapping[str, Known] | None = None
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self._used: dict[str, float] = {}  # by id, when its use was noted
+        self._noting: set[asyncio.Task[None]] = set()
+
+    async def name(self, text: str) -> str | None:
+        """Whose token it is; None: nobody's. Raises Unavailable where no token has ever been read."""
+        parts = token.parts(text)
+        if parts is None:
+            return None
+        found = (await self._all()).get(parts.id)
+        if found is None or not token.same(found.hash, parts.hash):
+            return None
+        self._note_use(parts.id)
+        return found.name
+
+    async def _all(self) -> Mapping[str, Known]:
+        async with self._reading:
+            if self._known is None or time.monotonic() - self._read_at > READ_EVERY_S:
+                try:
+                    row = await self._database.row("tokens", within_s=_WITHIN_S)
+                except Unavailable:
+                    if self._known is None:
+                        raise
+                else:
+                    self._known = _known(row)
+                self._read_at = time.monotonic()
+            return self._known
+
+    def _note_use(self, id: str) -> None:
+        """In the background; that it was used a minute ago is told to the minute, and is worth no error."""
+        now = time.monotonic()
+        if now - self._used.get(id, float("-inf")) < _USE_NOTED_EVERY_S:
+            return
+        self._used[id] = now
+        task = asyncio.create_task(self._noted(id))
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
+
+    async def _noted(self, id: str) -> None:
+        try:
+            await self._database.write("token_used", id)
+        except Unavailable:
+            self._used.pop(id, None)
+
+
+def _known(row: asyncpg.Record | None) -> Mapping[str, Known]:
+    if row is None or row["ids"] is None:
+        return {}
+    columns = row["ids"], row["names"], row["hashes"]
+    return {id: Known(name, hash) for id, name, hash in zip(*columns, strict=True)}
