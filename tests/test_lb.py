@@ -59,6 +59,11 @@ def start(environment: Mapping[str, str], word: str = "print") -> subprocess.Com
         {"GATEBOOK_BODY_MAX": "2GiB", "GATEBOOK_RESOLVER": "127.0.0.11"},
         {"GATEBOOK_BODY_MAX": "4096", "GATEBOOK_RESOLVER": "127.0.0.11"},
         {"GATEBOOK_ACCESS_LOG": "/dev/stdout", "GATEBOOK_RESOLVER": "127.0.0.11"},
+        {"GATEBOOK_TLS_CERT": "/c.pem", "GATEBOOK_TLS_KEY": "/k.pem", "GATEBOOK_RESOLVER": "127.0.0.11"},
+        {"GATEBOOK_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7,2001:db8::1 fd00::/8", "GATEBOOK_RESOLVER": "127.0.0.11"},
+        {"GATEBOOK_RATE_LIMIT": "100", "GATEBOOK_RESOLVER": "127.0.0.11"},
+        {"GATEBOOK_CONNECTION_LIMIT": "007", "GATEBOOK_RESOLVER": "127.0.0.11"},
+        {"GATEBOOK_RATE_LIMIT": "1", "GATEBOOK_CONNECTION_LIMIT": "65535", "GATEBOOK_RESOLVER": "127.0.0.11"},
     ],
 )
 def test_the_container_fills_in_the_same_as_the_local_stack(environment: dict[str, str]) -> None:
@@ -82,6 +87,12 @@ def test_the_container_fills_in_the_same_as_the_local_stack(environment: dict[st
         ("GATEBOOK_ACCESS_LOG_LIMIT", "-1"),
         ("GATEBOOK_ACCESS_LOG", "/tmp/a;b"),
         ("GATEBOOK_ACCESS_LOG", "access.log"),
+        ("GATEBOOK_TRUSTED_PROXIES", "10.0.0.0/8; return 200"),
+        ("GATEBOOK_TRUSTED_PROXIES", "proxy"),
+        ("GATEBOOK_TRUSTED_PROXIES", "*"),
+        ("GATEBOOK_RATE_LIMIT", "many"),
+        ("GATEBOOK_RATE_LIMIT", "1000001"),
+        ("GATEBOOK_CONNECTION_LIMIT", "-1"),
     ],
 )
 def test_a_malformed_setting_ends_the_container_with_a_word_that_helps(variable: str, raw: str) -> None:
@@ -89,6 +100,13 @@ def test_a_malformed_setting_ends_the_container_with_a_word_that_helps(variable:
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"Error: {variable} is '{raw}': expected")
     assert "\nTry:   " in ended.stderr
+
+
+def test_without_tls_limits_and_trusted_proxies_nothing_of_them_is_in_the_way() -> None:
+    plain = filled({})
+    assert '"$gatebook_stamp $scheme $remote_addr";' in plain
+    for word in ("ssl_certificate", "http2 ", "listen 8080 ssl", "set_real_ip_from", "limit_req ", "limit_conn ", "_zone "):
+        assert word not in plain
 
 
 def test_a_placeholder_without_a_value_is_a_mistake_of_ours() -> None:

@@ -9,12 +9,20 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
-from gatebook.settings import Address, Settings
+from gatebook.settings import Address, Network, Settings
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Z_]+)\}")
 _MOST_OPEN_FILES = 65536
 _STRIKES = "max_fails=3 fail_timeout=1s"  # an idle connection that a replica has just closed counts as one
 _NEVER_ASIDE = "max_fails=0 backup"
+PAIR = "tls.pem"  # the certificate with its chain, then its key, beside nginx's configuration
+
+# With TLS: a request that came without is recorded all the same, by way of the beginning (a named location would take a
+# body of any size), and who looks is sent on. What a client sent stands in the private lines, so nothing of it is lost.
+_TLS = (
+    f"http2 on; ssl_certificate {PAIR}; ssl_certificate_key {PAIR}; error_page 497 = /; "
+    "if ($gatebook_unsafe) { return 308 https://$http_host$request_uri; }"
+)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -36,15 +44,40 @@ def values(
         "USER": f"user {user};" if user else "",
         "STATE": str(state),
         "ACCESS_LOG": access_log,
-        "LISTEN": listen,
+        "LISTEN": f"{listen} ssl" if settings.tls_cert else listen,
         "OPEN_FILES": str(open_files),
         "CONNECTIONS": str(open_files // 2),
         "BODY_MAX": str(settings.body_max),
+        "TLS": _TLS if settings.tls_cert else "",
+        "TLS_FACTS": "$gatebook_tls" if settings.tls_cert else "",
+        "TRUSTED": _trusted(settings.trusted_proxies),
+        "PEER": "$realip_remote_addr" if settings.trusted_proxies else "$remote_addr",
+        "LIMIT_ZONES": _limit_zones(settings.rate_limit, settings.connection_limit),
+        "LIMITS": _limits(settings.rate_limit, settings.connection_limit),
         "RESOLVER": _resolver(settings.resolvers) if any(map(_needs_resolving, upstreams)) else "",
         "REPLICAS": "".join(_server(each, _STRIKES) for each in settings.proxy_upstream),
         "BACKUPS": "".join(_server(each, _NEVER_ASIDE) for each in settings.proxy_upstream),
         "VIEWER": _server(settings.viewer_upstream, _STRIKES),
     }
+
+
+def _trusted(networks: tuple[Network, ...]) -> str:
+    """Who says whom they speak for, as gatebook.app.capture believes it: for the limits, and for who looks."""
+    if not networks:
+        return ""
+    each = "".join(f"set_real_ip_from {network}; " for network in networks)
+    return f"{each}real_ip_header X-Forwarded-For; real_ip_recursive on;"
+
+
+def _limit_zones(rate: int, connections: int) -> str:
+    """10 MiB know 80,000 clients, or 160,000 of those with a connection; the oldest is forgotten first."""
+    requests = f"limit_req_zone $gatebook_client zone=rate:10m rate={rate}r/s; " if rate else ""
+    return requests + ("limit_conn_zone $gatebook_client zone=connections:10m; " if connections else "")
+
+
+def _limits(rate: int, connections: int) -> str:
+    requests = f"limit_req zone=rate burst={2 * rate} nodelay; " if rate else ""
+    return requests + (f"limit_conn connections {connections}; " if connections else "")
 
 
 def _server(address: Address, options: str) -> str:

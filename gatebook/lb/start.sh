@@ -4,16 +4,22 @@
 #   start.sh            run nginx in the foreground
 #   start.sh print      only print its configuration
 #   start.sh healthy    the health check: nginx answers and reaches the viewer
-#   start.sh tidy PID   keep the access log of the nginx PID within its limit, until that has ended
+#   start.sh tidy PID   keep the access log of the nginx PID within its limit, and its certificate the newest, until that
+#                       has ended
 #
-# gatebook/lb/config.py fills in the same template for the local stack, gatebook/stack/access_log.py keeps its access log
-# in the same way; tests hold them against each other.
+# gatebook/lb/config.py fills in the same template for the local stack, gatebook/stack/access_log.py and certificate.py
+# keep its access log and its certificate in the same way; tests hold them against each other.
 set -eu
 
-export STATE="${STATE:-/tmp}" LISTEN=8080 ACCESS_LOG="${GATEBOOK_ACCESS_LOG:-/var/log/gatebook/access.log}" USER=
+PORT=8080
+export STATE="${STATE:-/tmp}" ACCESS_LOG="${GATEBOOK_ACCESS_LOG:-/var/log/gatebook/access.log}" USER=
 TIDY_EVERY_S=2
 STRIKES='max_fails=3 fail_timeout=1s'  # an idle connection that a replica has just closed counts as one
 NEVER_ASIDE='max_fails=0 backup'
+CERT="${GATEBOOK_TLS_CERT:-}" KEY="${GATEBOOK_TLS_KEY:-}"
+READABLE='mount it so that this user can read it: chgrp 101 and chmod 640, and a folder that 101 can walk to'
+PEM='both are PEM: the certificate, then its chain; and the key that belongs to it, without a passphrase'
+PAIR="$STATE/tls.pem" # what nginx reads: beside its configuration, the certificate with its chain, then its key
 
 fail() {
     printf 'Error: %s\nTry:   %s\n' "$1" "$2" >&2
@@ -70,6 +76,68 @@ resolver() {
     printf 'resolver %s valid=1s ipv6=off; resolver_timeout 2s;' "$(echo $servers_)"
 }
 
+# whole NAME MOST: a whole number from 0 to MOST, 0 when nothing is set
+whole() {
+    words=
+    eval "words=\${$1:-0}"
+    { printf '%s' "$words" | grep -Eq '^[0-9]{1,9}$' && [ "$words" -le "$2" ]; } ||
+        fail "$1 is '$words': expected a whole number from 0 to $2" "set $1 to such a number"
+    number=$(printf '%s' "$words" | sed 's/^0*//')
+    echo "${number:-0}"
+}
+
+# tls: the placeholders that depend on whether TLS is spoken
+tls() {
+    check_pair
+    export LISTEN=$PORT TLS='' TLS_FACTS=''
+    [ -n "$CERT" ] || return 0
+    LISTEN="$PORT ssl"
+    TLS='http2 on; ssl_certificate tls.pem; ssl_certificate_key tls.pem; error_page 497 = /; '
+    # shellcheck disable=SC2016  # nginx's variables, here and below
+    TLS=$TLS'if ($gatebook_unsafe) { return 308 https://$http_host$request_uri; }' TLS_FACTS='$gatebook_tls'
+}
+
+# check_pair: both halves of the certificate are set, or none is
+check_pair() {
+    [ -z "$CERT" ] || [ -n "$KEY" ] ||
+        fail "GATEBOOK_TLS_CERT is set and GATEBOOK_TLS_KEY is not" "set both for TLS, or none"
+    [ -z "$KEY" ] || [ -n "$CERT" ] ||
+        fail "GATEBOOK_TLS_KEY is set and GATEBOOK_TLS_CERT is not" "set both for TLS, or none"
+}
+
+# trusted: the placeholders that depend on which proxies are believed
+trusted() {
+    # shellcheck disable=SC2016
+    export PEER='$remote_addr' TRUSTED=''
+    for word in $(printf '%s' "${GATEBOOK_TRUSTED_PROXIES:-}" | tr ',' ' '); do
+        printf '%s' "$word" | grep -Eq '^([0-9.]+(/[0-9]{1,2})?|[0-9a-fA-F.]*:[0-9a-fA-F:.]*(/[0-9]{1,3})?)$' ||
+            fail "GATEBOOK_TRUSTED_PROXIES is '$GATEBOOK_TRUSTED_PROXIES': expected networks such as 10.0.0.0/8" \
+                "set GATEBOOK_TRUSTED_PROXIES to such networks"
+        case $word in */*) ;; *:*) word=$word/128 ;; *) word=$word/32 ;; esac
+        TRUSTED="${TRUSTED}set_real_ip_from $word; "
+    done
+    [ -n "$TRUSTED" ] || return 0
+    # shellcheck disable=SC2016
+    PEER='$realip_remote_addr' TRUSTED="${TRUSTED}real_ip_header X-Forwarded-For; real_ip_recursive on;"
+}
+
+# limits: the placeholders that depend on what one client may send
+limits() {
+    export LIMIT_ZONES='' LIMITS=''
+    rate=$(whole GATEBOOK_RATE_LIMIT 1000000)
+    connections=$(whole GATEBOOK_CONNECTION_LIMIT 65535)
+    # shellcheck disable=SC2016
+    if [ "$rate" -gt 0 ]; then
+        LIMIT_ZONES='limit_req_zone $gatebook_client zone=rate:10m rate='$rate'r/s; '
+        LIMITS="limit_req zone=rate burst=$((2 * rate)) nodelay; "
+    fi
+    # shellcheck disable=SC2016
+    if [ "$connections" -gt 0 ]; then
+        LIMIT_ZONES=$LIMIT_ZONES'limit_conn_zone $gatebook_client zone=connections:10m; '
+        LIMITS=$LIMITS"limit_conn connections $connections; "
+    fi
+}
+
 configuration() {
     # shellcheck disable=SC3045  # dash and busybox have it
     OPEN_FILES=$(ulimit -Hn)
@@ -80,19 +148,23 @@ configuration() {
     BACKUPS=$(servers PROXY_UPSTREAM webapp:8000 "$NEVER_ASIDE")
     VIEWER=$(servers GATEBOOK_VIEWER_UPSTREAM viewer:8000 "$STRIKES")
     BODY_MAX=$(bytes GATEBOOK_BODY_MAX 1GiB)
+    tls
+    trusted
+    limits
     RESOLVER=
     case "$REPLICAS$VIEWER" in *' resolve '*) RESOLVER=$(resolver) ;; esac
     export OPEN_FILES CONNECTIONS REPLICAS VIEWER BODY_MAX RESOLVER BACKUPS
     # shellcheck disable=SC2016  # envsubst wants the names
-    envsubst '$USER $STATE $ACCESS_LOG $LISTEN $OPEN_FILES $CONNECTIONS $BODY_MAX $RESOLVER $REPLICAS $BACKUPS $VIEWER' \
-        <"$(dirname "$0")/nginx.conf.template"
+    envsubst '$USER $STATE $ACCESS_LOG $LISTEN $OPEN_FILES $CONNECTIONS $BODY_MAX $RESOLVER $REPLICAS $BACKUPS $VIEWER
+        $TLS $TLS_FACTS $TRUSTED $PEER $LIMIT_ZONES $LIMITS' <"$(dirname "$0")/nginx.conf.template"
 }
 
 healthy() {
+    if [ -n "$CERT" ]; then scheme=https; else scheme=http; fi # whose certificate it is does not matter here
     if command -v curl >/dev/null; then
-        curl -fsS -o /dev/null --max-time 3 "http://127.0.0.1:$LISTEN/_/health/live"
+        curl -kfsS -o /dev/null --max-time 3 "$scheme://127.0.0.1:$PORT/_/health/live"
     elif command -v wget >/dev/null; then
-        wget -q -O /dev/null -T 3 "http://127.0.0.1:$LISTEN/_/health/live"
+        wget -q -O /dev/null -T 3 --no-check-certificate "$scheme://127.0.0.1:$PORT/_/health/live"
     else
         kill -0 "$(cat "$STATE/nginx.pid")"
     fi
@@ -145,13 +217,64 @@ prune() {
     done
 }
 
+# pair FILE: write the certificate and its key, as they are now, into FILE
+pair() {
+    (umask 077 && { cat "$CERT" && echo && cat "$KEY"; } >"$1") 2>/dev/null
+}
+
+# trouble FILE: why nginx cannot use this pair; nothing when it can
+trouble() {
+    if grep -q ENCRYPTED "$1"; then
+        echo "the key is encrypted, and nobody is there to say its passphrase"
+        return
+    fi
+    printf 'pid %s/check.pid; events {} http { server { listen unix:%s/check.sock ssl; %s %s; %s %s; } }\n' \
+        "$STATE" "$STATE" ssl_certificate "$1" ssl_certificate_key "$1" >"$STATE/check.conf"
+    nginx -t -q -e stderr -c "$STATE/check.conf" </dev/null 2>&1 | sed -n 's/^nginx: \[emerg\] //p' | head -n 1 |
+        sed 's/.*:://; s/)$//'
+    rm -f "$STATE/check.sock"
+}
+
+# take_pair: the certificate for nginx's start
+take_pair() {
+    [ -n "$CERT" ] || return 0
+    [ -r "$CERT" ] || fail "GATEBOOK_TLS_CERT is $CERT, which user $(id -u) cannot read" "$READABLE"
+    [ -r "$KEY" ] || fail "GATEBOOK_TLS_KEY is $KEY, which user $(id -u) cannot read" "$READABLE"
+    pair "$PAIR" || fail "no room for the certificate in $STATE" "mount a larger tmpfs on $STATE"
+    why=$(trouble "$PAIR")
+    [ -z "$why" ] || fail "GATEBOOK_TLS_CERT $CERT and GATEBOOK_TLS_KEY $KEY cannot be used: $why" "$PEM"
+}
+
+# renew PID: have nginx take a pair that has changed, and is right. Of one that is wrong, the second look says so, once:
+# at the first one somebody may be in the middle of writing it.
+renew() {
+    if pair "$PAIR.next"; then new=$(cksum <"$PAIR.next"); else new=unreadable; fi
+    if [ "$new" = "$(cksum <"$PAIR")" ]; then
+        WRONG='' TOLD=''
+        return
+    fi
+    [ "$new" != "$TOLD" ] || return 0
+    if [ "$new" = unreadable ]; then why="user $(id -u) cannot read it"; else why=$(trouble "$PAIR.next"); fi
+    if [ -z "$why" ]; then
+        mv "$PAIR.next" "$PAIR" && kill -HUP "$1"
+        echo "the certificate has changed: nginx takes it" >&2
+    elif [ "$new" = "$WRONG" ]; then
+        TOLD=$new
+        echo "the certificate in $CERT and $KEY has changed and cannot be used, the one before stays: $why" >&2
+    fi
+    WRONG=$new
+}
+
 # tidy PID: until nginx has ended; not before its pid file is there, since until then a signal would kill it. Whatever
 # goes wrong, such as a full disk, may pass.
 tidy() {
     limit=$(bytes GATEBOOK_ACCESS_LOG_LIMIT 1GiB)
+    WRONG='' TOLD=''
     while kill -0 "$1" 2>/dev/null; do
         sleep "$TIDY_EVERY_S"
-        if [ "$(cat "$STATE/nginx.pid" 2>/dev/null)" = "$1" ] && [ -f "$ACCESS_LOG" ] && [ ! -L "$ACCESS_LOG" ]; then
+        [ "$(cat "$STATE/nginx.pid" 2>/dev/null)" = "$1" ] || continue
+        [ -z "$CERT" ] || renew "$1" || :
+        if [ -f "$ACCESS_LOG" ] && [ ! -L "$ACCESS_LOG" ]; then
             rotate "$1" "$limit" || :
             prune "$limit" || :
         fi
@@ -166,6 +289,7 @@ case ${1:-run} in
         configuration >"$STATE/nginx.conf"
         bytes GATEBOOK_ACCESS_LOG_LIMIT 1GiB >/dev/null
         check_log
+        take_pair
         rm -f "$STATE/nginx.pid"
         sh "$0" tidy $$ & # a child of nginx's, once this shell has become nginx; it ends with the container
         exec nginx -e stderr -c "$STATE/nginx.conf" -g 'daemon off;'

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import ssl
 import struct
 from enum import Enum
 from pathlib import Path
@@ -36,17 +37,19 @@ async def ready(path: Path, timeout_s: float) -> Health:
     return Health.SPOOLING if _state(answer) == Health.SPOOLING.value else Health.READY
 
 
-async def listening(host: str, port: int, timeout_s: float) -> Health:
-    """Whether the load balancer answers at all; what it says is up to those behind it."""
+async def listening(host: str, port: int, timeout_s: float, tls: ssl.SSLContext | None) -> Health:
+    """Whether the load balancer answers at all, as one that `tls` trusts, if given; what it says is up to others."""
     question = b"HEAD /_/health/live HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n"
-    return _ready_if((await _ask(timeout_s, question, host=host, port=port) or b"").startswith(b"HTTP/1.1 "))
+    return _ready_if((await _ask(timeout_s, question, host=host, port=port, tls=tls) or b"").startswith(b"HTTP/1.1 "))
 
 
-async def recorded(host: str, port: int, agent: str, timeout_s: float) -> dict[str, str] | None:
+async def recorded(
+    host: str, port: int, agent: str, timeout_s: float, tls: ssl.SSLContext | None
+) -> dict[str, str] | None:
     """Make one request of our own; what its answer's headers say (lower-case names) if it was committed, else None."""
     host_header = f"[{host}]" if ":" in host else host
     question = f"HEAD / HTTP/1.1\r\nHost: {host_header}\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n"
-    answer = await _ask(timeout_s, question.encode(), host=host, port=port) or b""
+    answer = await _ask(timeout_s, question.encode(), host=host, port=port, tls=tls) or b""
     status, _, rest = answer.decode("latin-1").partition("\r\n")
     pairs = (line.partition(": ") for line in rest.split("\r\n\r\n")[0].split("\r\n"))
     headers = {name.lower(): value for name, _, value in pairs}
@@ -78,14 +81,19 @@ def _state(answer: bytes) -> object:
 
 
 async def _ask(
-    timeout_s: float, question: bytes, path: Path | None = None, host: str = "", port: int = 0
+    timeout_s: float,
+    question: bytes,
+    path: Path | None = None,
+    host: str = "",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
 ) -> bytes | None:
     """What the other side says first: nothing if it hangs up or is not there, None if it does not answer in time."""
     try:
         async with asyncio.timeout(timeout_s):
             while True:
                 try:
-                    return await _exchange(question, path, host, port)
+                    return await _exchange(question, path, host, port, tls)
                 except OSError as error:
                     if error.errno != _BACKLOG_FULL:
                         return b""
@@ -94,11 +102,11 @@ async def _ask(
         return None
 
 
-async def _exchange(question: bytes, path: Path | None, host: str, port: int) -> bytes:
+async def _exchange(question: bytes, path: Path | None, host: str, port: int, tls: ssl.SSLContext | None) -> bytes:
     if path:
         reader, writer = await asyncio.open_unix_connection(path)
     else:
-        reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     try:
         writer.write(question)
         return await reader.read(4096)

@@ -2,15 +2,18 @@
 
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import gatebook
 from gatebook.settings import Settings
-from gatebook.stack import health, nginx, port, postgres
+from gatebook.stack import certificate, health, nginx, port, postgres
 from gatebook.stack.account import Account
+from gatebook.stack.certificate import Certificate
 from gatebook.stack.folder import Folder
 from gatebook.stack.health import Health
 
@@ -48,6 +51,7 @@ class Kit:
     address: str
     programs: Path  # PostgreSQL's
     account: Account | None
+    certificate: Certificate | None = None  # where the load balancer speaks TLS
 
     @property
     def listen(self) -> str:
@@ -55,7 +59,13 @@ class Kit:
 
     @property
     def url(self) -> str:
-        return f"http://{port.as_written(port.to_reach(self.address), self.settings.port)}"
+        scheme = "https" if self.certificate else "http"
+        return f"{scheme}://{port.as_written(port.to_reach(self.address), self.settings.port)}"
+
+    @cached_property
+    def trust(self) -> ssl.SSLContext | None:
+        """What takes our load balancer for itself; None where it speaks no TLS."""
+        return certificate.trust(self.folder) if self.certificate else None
 
     def database(self) -> Part:
         socket = postgres.socket(self.folder)
@@ -88,7 +98,7 @@ class Kit:
             command=nginx.command(self.folder),
             environment=_without_ours(self.environment),
             address=self.url,
-            health=lambda: health.listening(host, number, _PROBE_TIMEOUT_S),
+            health=lambda: health.listening(host, number, _PROBE_TIMEOUT_S, self.trust),
             stops=((signal.SIGQUIT, 5.0), (signal.SIGTERM, 2.0)),
             log=self.folder.log(BALANCER),
         )

@@ -26,7 +26,7 @@ _BALANCER_START_S = 10.0
 _FIRST_REQUEST_S = 15.0
 _NEW_WORKERS_S = 5.0
 _OLD_WORKERS_S = 10.0  # then their last requests are left to the replica's own drain
-_ROTATE_EVERY_S = 2.0
+_TIDY_EVERY_S = 2.0
 _POLL_S = 0.02
 _ASK_AGAIN_S = 0.2
 _ORDER = (BALANCER, REPLICA, VIEWER, DATABASE)  # as a request goes
@@ -39,20 +39,22 @@ class Runner:
         self._kit = kit
         self._processes: dict[str, Process] = {}
         self._one_thing = asyncio.Lock()
-        self._rotating: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
 
     async def up(self, say: Say) -> None:
         """Start everything; returns when a request has been recorded. Raises UserError."""
         async with self._one_thing:
             await self._start(self._kit.settings.scale, say)
-        self._rotating = asyncio.create_task(self._rotate())
+        self._tidying = asyncio.create_task(self._tidy())
 
     async def down(self, say: Say, force: asyncio.Event) -> None:
         """Stop everything; `force` ends all patience."""
-        if self._rotating:
-            self._rotating.cancel()
+        if self._tidying:
+            self._tidying.cancel()
         async with self._one_thing:
             await self._stop(say, force)
+            if self._kit.certificate:
+                self._kit.certificate.forget()
 
     def ps(self) -> list[dict[str, Any]]:
         """What runs and how, as `gatebook ps --json` shows it."""
@@ -153,7 +155,9 @@ class Runner:
         await self._until_database_is_reached(_FIRST_REQUEST_S)
         deadline = time.monotonic() + _FIRST_REQUEST_S
         while time.monotonic() < deadline:
-            if headers := await health.recorded(host, self._kit.settings.port, agent, _FIRST_REQUEST_S):
+            if headers := await health.recorded(
+                host, self._kit.settings.port, agent, _FIRST_REQUEST_S, self._kit.trust
+            ):
                 return headers
             await asyncio.sleep(_ASK_AGAIN_S)
         raise UserError(
@@ -231,11 +235,24 @@ class Runner:
         if wait_for_old:
             await _until(lambda: not nginx.workers(master) & old, _OLD_WORKERS_S)
 
-    async def _rotate(self) -> None:
+    async def _tidy(self) -> None:
         while True:
-            await asyncio.sleep(_ROTATE_EVERY_S)
+            await asyncio.sleep(_TIDY_EVERY_S)
             with contextlib.suppress(OSError):  # a full disk; it may pass
                 self._keep_logs_small()
+            with contextlib.suppress(OSError):
+                await self._keep_certificate_new()
+
+    async def _keep_certificate_new(self) -> None:
+        """Not while nginx starts, or is told of something else, which waits for its new workers."""
+        if self._kit.certificate is None or self._one_thing.locked():
+            return
+        async with self._one_thing:
+            balancer = self._processes[BALANCER]
+            if balancer.state != "healthy":
+                return
+            if await asyncio.to_thread(self._kit.certificate.renew, self._note) and balancer.running:
+                spawn.send(balancer.running.process, signal.SIGHUP)
 
     def _keep_logs_small(self) -> None:
         folder, limit = self._kit.folder, self._kit.settings.access_log_limit

@@ -18,6 +18,7 @@ from gatebook import __version__
 from gatebook.errors import UserError, exit_politely
 from gatebook.settings import Settings
 from gatebook.stack import account as accounts
+from gatebook.stack import certificate as certificates
 from gatebook.stack import control, end, folder, leftovers, logs, port, postgres
 from gatebook.stack.folder import Folder
 from gatebook.stack.parts import Kit
@@ -68,10 +69,12 @@ def _prepare(settings: Settings, environ: Mapping[str, str], where: Folder, step
     account = accounts.unprivileged()
     where.make(account)
     where.check_room()
+    if certificate := certificates.of(settings, where, account):
+        certificate.take()
     programs = postgres.binaries(where, account)
     postgres.check_version(where, programs)
     postgres.ensure_password(where, account)
-    return Kit(where, settings, environ, address, programs, account)
+    return Kit(where, settings, environ, address, programs, account, certificate)
 
 
 class _Stack:
