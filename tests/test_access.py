@@ -49,6 +49,8 @@ def test_without_settings_anybody_may_look() -> None:
         ("2001:db8::/32", "", "10.1.2.3", "network"),
         ("10.0.0.0/8", "", None, "network"),
         ("", "10.0.0.0/8", None, None),
+        ("10.0.0.0/8", "", "unix:", "network"),
+        ("", "10.0.0.0/8", "unix:", None),
     ],
 )
 def test_networks_are_let_in_and_kept_out_and_what_is_denied_stays_denied(

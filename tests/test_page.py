@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatebook import look
+from gatebook.access import Hidden
 from gatebook.app import page
 from gatebook.app.page import ROWS, SHOWN, Page, Seen, shown
 
@@ -182,6 +183,26 @@ def test_the_page_loads_nothing() -> None:
 
 def test_a_page_of_ordinary_rows_has_at_most_12_kib() -> None:
     assert len(document(*[ORDINARY] * (ROWS - 1))) <= 12 * 1024
+
+
+@pytest.mark.parametrize("hidden", ["password", "network", "host"])
+def test_whoever_may_not_look_gets_their_own_request_and_nothing_to_load_or_run(hidden: Hidden) -> None:
+    own = ORDINARY._replace(target="/mine<script>", replica="webapp-2")
+    html = PAGE.locked(own, hidden, "http://localhost:8080", b"<p role=alert>Away")
+    page = Elements(html)
+    assert page.texts("td")[2] == "/mine<script>" and len(page.texts("td")) == 6
+    assert f"recorded by webapp-2 as {ID}" in re.sub("<.*?>", "", html.decode())
+    assert "<code id=curl>curl -d hello http://localhost:8080/any/path</code>" in html.decode()
+    assert not {"script", "li", "svg", "button"} & {tag for tag, *_ in page.found}
+    assert not page.odd and html.count(b"</html>") == html.count(b"<title>") == html.count(b"Away") == 1
+    leads_in = [attributes["href"] for tag, attributes, _ in page.found if tag == "a"]
+    assert leads_in == (["/_/sign-in?next=/"] if hidden == "password" else []) + [f"_/requests/{ID}"]
+    [style] = re.findall("<style>(.*?)</style>", html.decode(), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert PAGE.locked_policy.startswith(
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'"
+    )
+    assert "script" not in PAGE.locked_policy and "frame-ancestors 'none'" in PAGE.locked_policy
 
 
 def test_inlining_leaves_no_blank_or_comment_but_keeps_strings() -> None:

@@ -1,5 +1,6 @@
 """What each part is told in its environment: the stack's own places, and the user's limits."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -24,8 +25,8 @@ USERS = {
 }
 
 
-def kit(environment: Mapping[str, str]) -> Kit:
-    return Kit(Folder(Path("/srv/gatebook")), read(environment), environment, "127.0.0.1", Path("/bin"), None)
+def kit(environment: Mapping[str, str], address: str = "127.0.0.1") -> Kit:
+    return Kit(Folder(Path("/srv/gatebook")), read(environment), environment, address, Path("/bin"), None)
 
 
 @pytest.mark.parametrize("part", [kit(USERS).viewer(), kit(USERS).replica(2)], ids=lambda part: part.name)
@@ -36,6 +37,36 @@ def test_a_part_gets_the_stack_s_own_places_and_the_user_s_limits(part: Part) ->
     assert found.bind == Address(path=f"/srv/gatebook/run/{part.name}.sock")
     assert found.postgres_host == "/srv/gatebook/run/db"
     assert "PGHOST" not in part.environment
+
+
+@pytest.mark.parametrize(
+    ("address", "users", "names"),
+    [
+        ("127.0.0.1", "", ("localhost",)),
+        ("::1", "", ("localhost",)),
+        ("127.0.0.1", "gate.example", ("gate.example",)),
+        ("0.0.0.0", "", ()),
+        ("192.0.2.1", "", ()),
+    ],
+)
+def test_on_a_loopback_address_nobody_else_s_name_is_answered_to(
+    address: str, users: str, names: tuple[str, ...]
+) -> None:
+    made = kit({"GATEBOOK_VIEW_HOSTS": users} if users else {}, address)
+    for part in (made.viewer(), made.replica(1)):
+        assert read({"GATEBOOK_VIEW_HOSTS": part.environment.get("GATEBOOK_VIEW_HOSTS", "")}).view_hosts == names
+
+
+def test_no_part_gets_the_users_token_and_files_are_found_from_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s\n")
+    relative = os.path.relpath(tmp_path / "secret")
+    users = {"GATEBOOK_TOKEN_FILE": relative, "GATEBOOK_VIEW_PASSWORD_FILE": relative}
+    made = kit(users)
+    for part in (made.viewer(), made.replica(1), made.balancer(), made.database()):
+        assert not [name for name in part.environment if "TOKEN" in name]
+    for part in (made.viewer(), made.replica(1)):
+        assert part.environment["GATEBOOK_VIEW_PASSWORD_FILE"] == str(tmp_path / "secret")
+    assert "GATEBOOK_TOKEN" not in kit({"GATEBOOK_TOKEN": "t"}).viewer().environment
 
 
 def test_the_viewer_finds_the_replicas_wherever_the_user_s_are() -> None:

@@ -8,13 +8,14 @@ under its own name (DNS rebinding).
 import hmac
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal
 
 from gatebook.access import session
 from gatebook.settings import Network, Settings
 
 Refusal = Literal["network", "host"]
+Address = IPv4Address | IPv6Address
 Hidden = Literal["network", "host", "password"]
 _LONGEST_HOST = 300  # that an answer is remembered for; a name has 253 characters at most (RFC 1035)
 
@@ -79,9 +80,9 @@ class Access:
         return None if not self._hosts or is_own_name(host, self._hosts) else "host"
 
     def _from_here(self, client: str | None) -> bool:
-        if client is None:
+        if client is None or (address := _address(client)) is None:
             return not self._allow
-        return not _within(client, self._deny) and (not self._allow or _within(client, self._allow))
+        return not _within(address, self._deny) and (not self._allow or _within(address, self._allow))
 
 
 def is_own_name(host: str, names: Iterable[str]) -> bool:
@@ -111,9 +112,14 @@ def _matches(name: str, pattern: str) -> bool:
     return name.endswith(pattern[1:]) and len(name) >= len(pattern) if pattern.startswith("*.") else name == pattern
 
 
-def _within(client: str, networks: Iterable[Network]) -> bool:
+def _address(text: str) -> Address | None:
     """An IPv4 address that came over an IPv6 socket is still an IPv4 address."""
-    address = ip_address(client)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+def _within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gatebook import look
+from gatebook.access import Hidden
 from gatebook.app.capture import Record
 from gatebook.identity import utc
 
@@ -26,7 +27,16 @@ SHOWN = 120
 
 _HERE = Path(__file__).parent
 _MARKS = ["notice", "origin", "spread", "replica", "id", "own", "others"]
+_LOCKED_MARKS = ["notice", "origin", "hidden", "replica", "id", "own"]
+_FORK = re.compile(r"<!--if-->\n?(.*?)(?:<!--else-->\n?(.*?))?<!--end-->\n?", re.DOTALL)
+_HIDDEN: dict[Hidden, bytes] = {
+    "password": b"<p>is here for whoever has signed in.<p><a href=/_/sign-in?next=/>Sign in</a>",
+    "network": b"<p>is not shown to your network.",
+    "host": b"<p>is not shown under this name: ask for localhost or an address, or add the name to "
+    b"<code>GATEBOOK_VIEW_HOSTS</code>.",
+}
 # Strings are matched first, and so kept. A script keeps its line ends: they end statements.
+_NOWHERE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _BLANKS = {
     ".html": re.compile(r"""(?<==)"([\w-]+)"|(?<=>)()\n(?=<)"""),
     ".css": re.compile(r"""("[^"]*")|\s*([{};,])\s*|(?<=:) """),
@@ -61,14 +71,11 @@ class Page:
         style = _source(look.PALETTE) + style
         text = text.replace('<link rel=stylesheet href="page.css">', f"<style>{style}</style>")
         text = text.replace('<script src="page.js"></script>', f"<script>{script}</script>")
-        parts = re.split(r"<!--(\w+)-->", text)
-        if parts[1::2] != _MARKS:
-            raise ValueError(f"page.html has the marks {parts[1::2]}, expected {_MARKS}")
-        self._parts = tuple(part.encode() for part in parts[::2])
-        self.content_security_policy = (
-            f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
-            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
+        self._parts = _parts(_FORK.sub(lambda fork: fork[1], text), _MARKS)
+        self._locked_parts = _parts(_FORK.sub(lambda fork: fork[2] or "", text), _LOCKED_MARKS)
+        allowed = f"default-src 'none'; style-src '{_digest(style)}'; img-src data:; {_NOWHERE}"
+        self.content_security_policy = f"{allowed}; script-src '{_digest(script)}'; connect-src 'self'"
+        self.locked_policy = allowed
 
     def row(self, seen: Seen) -> bytes:
         """One `<tr>`, its end tags left out as HTML allows. The time is that of the id: its first 48 bits, in ms."""
@@ -92,6 +99,14 @@ class Page:
         here, replica, id = html.escape(origin).encode(), _word(seen.replica).encode(), seen.id.encode()
         return b"".join(
             (p[0], notice, p[1], here, p[2], spread, p[3], replica, p[4], id, p[5], own, p[6], others, p[7])
+        )
+
+    def locked(self, seen: Seen, hidden: Hidden, origin: str, notice: bytes = b"") -> bytes:
+        """The document for whoever may not see what others sent: it holds nothing but their own request, and why."""
+        p = self._locked_parts
+        here, replica, id = html.escape(origin).encode(), _word(seen.replica).encode(), seen.id.encode()
+        return b"".join(
+            (p[0], notice, p[1], here, p[2], _HIDDEN[hidden], p[3], replica, p[4], id, p[5], self.row(seen), p[6])
         )
 
 
@@ -137,6 +152,14 @@ def _lane(name: str, cells: list[str]) -> str:
         f'<svg viewBox="0 -1 {ROWS} 2" aria-hidden=true>'
         f'<path d="{"".join(cells)}"/></svg><span>{len(cells)}</span>'
     )
+
+
+def _parts(text: str, marks: Sequence[str]) -> tuple[bytes, ...]:
+    """What stands between the marks."""
+    parts = re.split(r"<!--(\w+)-->", text)
+    if parts[1::2] != marks:
+        raise ValueError(f"page.html has the marks {parts[1::2]}, expected {marks}")
+    return tuple(part.encode() for part in parts[::2])
 
 
 def _source(file: Traversable) -> str:

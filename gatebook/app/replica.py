@@ -9,11 +9,13 @@ import asyncio
 import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from functools import lru_cache
 
 from gatebook import listen, operating_system
+from gatebook.access import Access, Hidden
 from gatebook.app import answers, capture
 from gatebook.app.budget import Budget
 from gatebook.app.drain import Drain
@@ -36,22 +38,26 @@ _RETURN_MEMORY_EVERY_S = 5.0
 
 _AWAY = (
     b"<p role=alert><strong>The database is away.</strong> Your request is safe in this host's spool, and moves into "
-    b"the database when it is back. Until then you see here what this replica has seen."
+    b"the database when it is back."
 )
+_MEANWHILE = b" Until then you see here what this replica has seen."
 _ROOT = re.compile(r"(?:/|[a-z][a-z0-9+.-]*://[^/?]*/?)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")
 
 
 class Entry:
-    """An exchange, what is recorded of it, when it was complete, and whether it is answered with the page."""
+    """An exchange, what is recorded of it, when it was complete, whether it is answered with the page, and if so, why
+    without what others sent.
+    """
 
-    __slots__ = ("arrived", "exchange", "record", "shows_page")
+    __slots__ = ("arrived", "exchange", "hidden", "record", "shows_page")
 
     def __init__(self, exchange: Exchange, record: capture.Record, arrived: float) -> None:
         self.exchange = exchange
         self.record = record
         self.arrived = arrived
         self.shows_page = is_page(record)
+        self.hidden: Hidden | None = None
 
 
 class Replica:
@@ -60,10 +66,11 @@ class Replica:
     def __init__(self, settings: Settings) -> None:
         self._name = settings.replica
         self._trusted = settings.trusted_proxies
+        self._access = Access(settings)
         self._page = Page()
         self._recent = Recent(self._page)
         self._metrics = Metrics(settings.replica, self._state)
-        self._writer = Writer(settings, self._metrics.deduplicated)
+        self._writer = Writer(settings, self._metrics.deduplicated, self._recent)
         self._spool = Spool(settings.spool, settings.spool_limit)
         self._recorder = Recorder(settings.replica, self._writer, self._spool, self._metrics)
         self._journal = Journal(self._write, self._recorded, self._refused)
@@ -75,8 +82,11 @@ class Replica:
     def received(self, exchange: Exchange) -> None:
         try:
             record = capture.record(exchange.hop, exchange.body, self._trusted)
+            entry = Entry(exchange, record, asyncio.get_running_loop().time())
+            if entry.shows_page and not self._access.open:
+                entry.hidden = self._hides(exchange.hop.headers, record.client)
             del exchange.hop.headers[1:]  # they are in the record now, in a tenth of the room; Host is asked for again
-            self._journal.submit(Entry(exchange, record, asyncio.get_running_loop().time()))
+            self._journal.submit(entry)
         except NotRecorded as error:
             self._refuse(exchange, str(error))
         except Exception:  # a mistake of ours is this request's alone, and final: no other replica would do better
@@ -168,12 +178,20 @@ class Replica:
             try:
                 own = seen(record, self._name)
                 here = origin(record.scheme, _host(entry.exchange.hop.headers))
-                html = self._recent.html(own, here, _AWAY if spool else b"")
+                notice = _AWAY if spool else b""
                 recorded = answers.recorded_as(record.id, self._name, durability, spool)
+                if entry.hidden:
+                    html = self._page.locked(own, entry.hidden, here, notice)
+                    return answers.page(html, self._page.locked_policy, recorded)
+                html = self._recent.html(own, here, notice and notice + _MEANWHILE)
                 return answers.page(html, self._page.content_security_policy, recorded)
             except Exception:  # what we fail to show is recorded all the same
                 traceback.print_exc()
         return answers.receipt(record.status, record.id, self._name, durability, spool)
+
+    def _hides(self, headers: Sequence[Sequence[str]], client: str) -> Hidden | None:
+        cookies = [value for name, value in headers if name.lower() == "cookie"]
+        return self._access.hides(client, _host(headers), cookies, time.time())
 
     def _refused(self, batch: Sequence[Entry], error: NotRecorded) -> None:
         for entry in batch:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 
 import gatebook
@@ -67,6 +68,11 @@ class Kit:
         """What takes our load balancer for itself; None where it speaks no TLS."""
         return certificate.trust(self.folder) if self.certificate else None
 
+    @property
+    def _is_known_as_localhost(self) -> bool:
+        """Whether only this machine reaches it, and nobody has said by which other name it may be called."""
+        return ip_address(self.address).is_loopback and not self.settings.view_hosts
+
     def database(self) -> Part:
         socket = postgres.socket(self.folder)
         return Part(
@@ -125,7 +131,8 @@ class Kit:
         """The user's environment, GATEBOOK_BODY_LIMIT and all, with our database and this part's own place."""
         return {
             **_without_ours(self.environment),
-            **{key: value for key, value in self.environment.items() if key.startswith("GATEBOOK_")},
+            **_handed_on(self.environment),
+            **({"GATEBOOK_VIEW_HOSTS": "localhost"} if self._is_known_as_localhost else {}),
             **_where_we_are(self.environment),
             "PYTHONUNBUFFERED": "1",
             "POSTGRES_HOST": str(self.folder.database_run),
@@ -138,6 +145,13 @@ class Kit:
             "GATEBOOK_SPOOL": str(self.folder.spool),
             "GATEBOOK_ACCESS_LOG": str(self.folder.access_log),
         }
+
+
+def _handed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """The user's settings, but for the token, which is for other Gatebooks; files by names that hold in any folder."""
+    own = {key: value for key, value in environment.items() if key.startswith("GATEBOOK_")}
+    own = {key: value for key, value in own.items() if key not in ("GATEBOOK_TOKEN", "GATEBOOK_TOKEN_FILE")}
+    return {key: os.path.abspath(value) if key.endswith("_FILE") and value else value for key, value in own.items()}
 
 
 def _without_ours(environment: Mapping[str, str]) -> dict[str, str]:
