@@ -39,3 +39,15 @@ def test_the_spread_is_in_the_order_of_the_ids(numbers: list[int], own: int) -> 
     assert PAGE.spread([f"webapp-{number % 3}" for number in on_page]) in recent.html(
         seen(own, f"webapp-{own % 3}"), "http://h"
     )
+
+
+@given(st.sets(st.integers(0, 60), min_size=1), st.sets(st.integers(0, 60)), st.integers(0, 60))
+def test_what_is_forgotten_is_on_no_page(numbers: set[int], gone: set[int], own: int) -> None:
+    recent = Recent(PAGE)
+    recent.learn(map(seen, numbers))
+    recent.html(seen(own), "http://h")  # rendered before
+    kept = sorted(numbers, reverse=True)[:ROWS]
+    assert recent.ids == [seen(number).id for number in kept]
+    recent.forget({seen(number).id for number in gone})
+    others = [number for number in kept if number not in gone | {own}]
+    assert shown(recent.html(seen(own), "http://h")) == [own, *others[: ROWS - 1]]

@@ -16,7 +16,9 @@ from postgres import PASSWORD, Cluster
 
 from gatebook.app import writer as writer_module
 from gatebook.app.capture import Record
-from gatebook.app.page import Seen
+from gatebook.app.journal import NotRecorded
+from gatebook.app.page import Page, Seen
+from gatebook.app.recent import Recent
 from gatebook.app.writer import Unwritable, Writer
 from gatebook.identity import request_uuid
 from gatebook.settings import Settings
@@ -245,6 +247,81 @@ def test_what_was_written_while_it_was_away_is_brought(own_cluster: Cluster) -> 
         assert targets(await write(writer, [record(2)], True)) == {"/1": "webapp-1", "/2": "webapp-1"}
 
     play(named(database, "webapp-1"), story)
+
+
+async def forget(forgetter: "asyncpg.Connection[asyncpg.Record]", *records: Record) -> None:
+    """As a command that forgets does it."""
+    ids = [record.id for record in records]
+    act = await forgetter.fetchval("INSERT INTO trail (act, who, about) VALUES ('forgotten', '', '') RETURNING id")
+    async with forgetter.transaction():
+        await forgetter.execute("UPDATE batches SET newest = NULL WHERE ids && $1", ids)
+        await forgetter.execute("DELETE FROM requests WHERE id = ANY ($1)", ids)
+        await forgetter.execute("INSERT INTO forgotten SELECT unnest($1::uuid[]), $2", ids, act)
+        await forgetter.execute("INSERT INTO batches (ids, newest) VALUES ('{}', '[]')")
+
+
+def test_what_is_forgotten_is_known_no_more_and_older_requests_take_its_place(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the connection was lost meanwhile, or more was written than is looked at."""
+    monkeypatch.setattr(writer_module, "_LATE_BATCHES", 5)
+
+    async def run() -> None:
+        recent = Recent(Page())
+        async with two_writers(database) as (one, two):
+            one = Writer(named(database, "webapp-1"), recent=recent)
+            await one.start()
+            forgetter = await owner(database)
+            records = [record(number) for number in range(40)]
+            await write(two, records, False)
+            recent.learn(await write(one, [], True))
+            await forget(forgetter, *records[35:])
+            recent.learn(await write(one, [], True))
+            assert recent.ids == [each.id for each in reversed(records[10:35])]
+            await forget(forgetter, records[34])
+            for number in range(6):
+                await write(two, [record(100 + number)], False)
+            recent.learn(await write(one, [], True))
+            assert records[34].id not in recent.ids and records[33].id in recent.ids
+            await forget(forgetter, records[33])
+            await forgetter.execute("DELETE FROM batches")
+            await forgetter.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> 'gatebook'"
+            )
+            await until(lambda: not one.ready)
+            await until(lambda: one.ready)
+            recent.learn(await write(one, [], True))
+            assert records[33].id not in recent.ids and records[32].id in recent.ids
+            await forgetter.close()
+            await one.close()
+
+    asyncio.run(run())
+
+
+def test_what_comes_out_of_a_spool_and_was_forgotten_is_not_written(database: Settings, cluster: Cluster) -> None:
+    """It had been committed, though the replica did not learn of it."""
+    was_there, new = record(1), record(2)
+
+    async def story(writer: Writer) -> None:
+        deadline = asyncio.get_running_loop().time() + 30
+        await write(writer, [was_there], False)
+        forgetter = await owner(database)
+        await forget(forgetter, was_there)
+        await writer.write([was_there, new], False, deadline, "webapp-9")
+        await writer.write([was_there], False, deadline, "webapp-9")
+        await writer.write([new], False, deadline, "webapp-9")  # once more
+        async with forgetter.transaction():
+            await forgetter.execute("SELECT pg_advisory_xact_lock(hashtext('gatebook.forgotten'))")
+            with pytest.raises(NotRecorded, match="being forgotten just now"):
+                await writer.write([record(3)], False, deadline, "webapp-9")
+            await write(writer, [record(4)], False)  # captures do not wait for that
+        await writer.write([record(5)], False, deadline, "webapp-9")
+        await forgetter.close()
+
+    play(database, story)
+    rows = cluster.psql("SELECT target, replica FROM requests ORDER BY target", database.postgres_db)
+    assert [row.partition("|")[0] for row in rows.splitlines()] == ["/2", "/4", "/5"]
+    assert "/2|webapp-9" in rows
 
 
 def test_a_flush_costs_the_same_however_many_days_are_kept(database: Settings) -> None:

@@ -4,7 +4,7 @@ A flush brings what others wrote, own rows are at hand; so a page is a join of r
 no read of its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from gatebook.app.page import ROWS, Page, Seen
 
@@ -24,6 +24,16 @@ class Recent:
         """Add requests that are committed; one already known stays as it is."""
         merged = {row.id: row for row in seen} | {row.id: row for row in self._newest}
         self._newest = [merged[id] for id in sorted(merged, reverse=True)[:ROWS]]
+        self._rendered = False
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the requests that are known."""
+        return [row.id for row in self._newest]
+
+    def forget(self, ids: Collection[str]) -> None:
+        """Know these no more: they were deleted for good."""
+        self._newest = [row for row in self._newest if row.id not in ids]
         self._rendered = False
 
     def html(self, own: Seen, origin: str, notice: bytes = b"") -> bytes:

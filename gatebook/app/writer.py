@@ -17,6 +17,7 @@ import orjson
 from gatebook.app.capture import Record
 from gatebook.app.journal import NotRecorded
 from gatebook.app.page import ROWS, SHOWN, Seen, seen
+from gatebook.app.recent import Recent
 from gatebook.db.connect import AWAY, Connection, Unreachable, connect, connect_once, login
 from gatebook.db.queries import QUERIES
 from gatebook.errors import UserError
@@ -46,6 +47,7 @@ _LOST = (
 setattr(asyncpg.protocol.protocol, "IterableABC", (list, tuple))  # noqa: B010  # its stubs do not know the name
 
 _CONNECTION = {"application_name": "gatebook replica", "jit": "off", "plan_cache_mode": "force_generic_plan"}
+_FORGOTTEN = "[]"  # what a batch without requests says of its newest: look at what you remember
 _NO_RECORDS: list[tuple[object, ...]] = [() for _ in Record._fields]
 
 
@@ -54,11 +56,20 @@ class Unwritable(NotRecorded):
 
 
 class Writer:
-    """Writes batches as gatebook_capture, one after the other. `met_again` is told how many rows were there already."""
+    """Writes batches as gatebook_capture, one after the other.
 
-    def __init__(self, settings: Settings, met_again: Callable[[int], object] = lambda rows: None) -> None:
+    `met_again` is told how many rows were there already; `recent`, what of it was deleted for good meanwhile.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        met_again: Callable[[int], object] = lambda rows: None,
+        recent: Recent | None = None,
+    ) -> None:
         self._settings = settings
         self._met_again = met_again
+        self._recent = recent
         self._turn = asyncio.Lock()
         self._connection: Connection | None = None
         self._flush: asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]
@@ -89,7 +100,10 @@ class Writer:
     async def write(
         self, records: Sequence[Record], wants_others: bool, deadline: float, replica: str = ""
     ) -> list[Seen]:
-        """Commit `records` in one transaction, by `deadline` (the event loop's time); `replica` took them, else we did.
+        """Commit `records` in one transaction, by `deadline` (the event loop's time).
+
+        `replica` took them, and they come out of its spool; else we did. What is drained may have been in the table
+        before, and been forgotten: then it is not written.
 
         Returns the newest of them, and with `wants_others` what was committed elsewhere since it was last wanted: all
         that can be among the ROWS newest. Raises NotRecorded when that failed or its outcome is unknown.
@@ -103,7 +117,9 @@ class Writer:
                     try:
                         if met_again:
                             records, met_again = await self._not_there_yet(records), False
-                        return await self._write(records, wants_others, replica or self._settings.replica)
+                        if replica:
+                            return await self._drain(records, replica)
+                        return await self._write(records, wants_others, self._settings.replica)
                     except asyncpg.UniqueViolationError as error:
                         if error.table_name == "batches":  # restored out of another cluster's dump, and in our way
                             await self.keep_house()
@@ -143,6 +159,23 @@ class Writer:
             except Exception:  # it hangs, or is in the middle of something: nobody waits for that
                 connection.terminate()
 
+    async def _drain(self, records: Sequence[Record], replica: str) -> list[Seen]:
+        """What is not forgotten of them. Raises NotRecorded while something is being forgotten."""
+        connection = self._connection
+        if connection is None:
+            raise asyncpg.InterfaceError("there is no connection")
+        await connection.execute("BEGIN")
+        try:
+            if not await connection.fetchval(QUERIES["hold_off_forgetting"]):
+                raise NotRecorded("requests are being forgotten just now")
+            forgotten = await _forgotten(connection, [record.id for record in records])
+            seen = await self._write([record for record in records if record.id not in forgotten], False, replica)
+            await connection.execute("COMMIT")
+        except (asyncpg.PostgresError, NotRecorded):  # not when time is up: it may be silent, and is let go of
+            await connection.execute("ROLLBACK")
+            raise
+        return seen
+
     async def _write(self, records: Sequence[Record], wants_others: bool, replica: str) -> list[Seen]:
         connection = self._connection
         if connection is None:
@@ -163,9 +196,19 @@ class Writer:
         batches = [newest for newest in row["newest"] or () if newest and newest != self._noted]
         news = [Seen(*each) for newest in batches for each in orjson.loads(newest)]
         too_late = abs(time.time() - self._read_at) > _BATCHES_LAST_S
-        news += await _latest(connection) if row["incomplete"] or too_late else self._missed
+        if row["incomplete"] or too_late or _FORGOTTEN in (row["newest"] or ()):
+            news += await self._anew(connection)
+        else:
+            news += self._missed
         self._snapshot, self._read_at, self._missed = row["snapshot"], time.time(), []
         return news
+
+    async def _anew(self, connection: Connection) -> list[Seen]:
+        """The newest rows of all, after which what is known is looked at for what was forgotten."""
+        latest = [Seen(*row) for row in await connection.fetch(QUERIES["latest"], ROWS, SHOWN + 1)]
+        if self._recent and (known := self._recent.ids):
+            self._recent.forget(await _forgotten(connection, known))
+        return latest
 
     async def _not_there_yet(self, records: Sequence[Record]) -> list[Record]:
         """Each record once, without those that another try has brought already."""
@@ -211,7 +254,7 @@ class Writer:
             self._flush = await connection.prepare(QUERIES["flush"])
             self._snapshot = await connection.fetchval(QUERIES["snapshot"])
             self._read_at = time.time()
-            self._missed = await _latest(connection)
+            self._missed = await self._anew(connection)
             connection.add_termination_listener(self._lost)
         except BaseException:
             connection.terminate()
@@ -223,9 +266,9 @@ class Writer:
             self._drop("it closed the connection")
 
 
-async def _latest(connection: Connection) -> list[Seen]:
-    """The newest rows of all, from the table itself."""
-    return [Seen(*row) for row in await connection.fetch(QUERIES["latest"], ROWS, SHOWN + 1)]
+async def _forgotten(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these were deleted for good."""
+    return {row[0] for row in await connection.fetch(QUERIES["forgotten"], ids)}
 
 
 def _first_line(error: Exception) -> str:

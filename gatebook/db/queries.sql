@@ -53,6 +53,15 @@ FROM requests
 ORDER BY requests.id DESC
 LIMIT $1;
 
+-- name: forgotten
+-- Which of the ids $1 were deleted for good.
+SELECT id::text FROM forgotten WHERE id = ANY ($1::uuid[]);
+
+-- name: hold_off_forgetting
+-- While this transaction lasts, nothing is forgotten, so that what is not forgotten now still is not when it is written.
+-- False when something is being forgotten: nobody waits for that.
+SELECT pg_try_advisory_xact_lock_shared(hashtext('gatebook.forgotten'));
+
 -- name: keep_house
 -- Partitions made ahead, old batches pruned.
 SELECT keep_house();
