@@ -53,7 +53,7 @@ class Gate:
 
     def clear(self) -> None:
         """An empty table, no log, no spool."""
-        self.run(self.owner.execute("TRUNCATE requests"))
+        self.run(self.owner.execute("TRUNCATE requests, forgotten"))
         folder = Path(tempfile.mkdtemp(dir=self._places.name))
         (folder / "spool").mkdir()
         self.log = folder / "access.log"
@@ -73,6 +73,15 @@ class Gate:
             ids,
         )
 
+    def forget(self, *ids: str) -> None:
+        """Note that these were deleted for good."""
+        act = self.run(
+            self.owner.fetchval(
+                "INSERT INTO trail (act, who, about) VALUES ('forgotten', 'operator', 'path') RETURNING id"
+            )
+        )
+        self.run(self.owner.execute("INSERT INTO forgotten SELECT unnest($1::uuid[]), $2", ids, act))
+
     def spool(self, *ids: str) -> str:
         """Keep requests in a spool of this folder; returns the folder's id."""
         spool = Spool(self.settings.spool, 2**30)
@@ -85,5 +94,5 @@ class Gate:
     def audit(self, since_s: int | None = None, settings: Settings | None = None) -> Verdict:
         verdict = self.run(Audit(settings or self.settings, self.database, since_s).run())
         assert list(verdict.counts) == list(OUTCOMES)
-        assert verdict.counts["acknowledged"] == sum(verdict.counts[name] for name in OUTCOMES[1:6])
+        assert verdict.counts["acknowledged"] == sum(verdict.counts[name] for name in OUTCOMES[1:7])
         return verdict

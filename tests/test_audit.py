@@ -172,6 +172,19 @@ def test_what_was_dropped_with_its_day_is_expired(gate: Gate) -> None:
     assert [told["request"] for told in verdict.missing] == ["GET /0 HTTP/1.1", "GET /3 HTTP/1.1"]
 
 
+def test_what_an_operator_had_forgotten_is_missed_by_nobody_wherever_a_copy_lies(gate: Gate) -> None:
+    times = several(gate, 4)
+    ids = [id_of(number, ms) for number, ms in enumerate(times)]
+    gate.write(*(line(number, ms) for number, ms in enumerate(times)))
+    gate.record(ids[0])
+    gate.forget(*ids[:3])  # the first one came once more, and is there
+    gate.spool(ids[2])
+    verdict = gate.audit()
+    assert seen(verdict) == {"acknowledged": 4, "recorded": 1, "forgotten": 2, "missing": 1}
+    assert [told["id"] for told in verdict.missing] == [ids[3]]
+    assert "2 forgotten since, as the trail tells" in verdict.sentence()
+
+
 def test_refusals_and_retries_are_counted_and_prove_nothing(gate: Gate) -> None:
     times = several(gate, 6)
     gate.write(
@@ -299,6 +312,7 @@ class Happened:
     answer: tuple[int, str]
     recorded: bool
     spooled: bool
+    forgotten: bool
     seen_folder: bool  # the one whose id the line has is the viewer's
     retried: bool
     times_logged: int
@@ -318,6 +332,7 @@ requests = st.builds(
     ]),
     recorded=st.sampled_from([True, True, False]),
     spooled=st.sampled_from([True, False, False]),
+    forgotten=st.sampled_from([True, False, False, False]),
     seen_folder=st.booleans(),
     retried=st.booleans(),
     times_logged=st.sampled_from([1, 1, 1, 1, 0, 2, 3]),
@@ -339,6 +354,7 @@ def test_its_counts_are_those_of_a_plain_reconciliation(
     now = shared.now_ms
     ids = {id_of(n, now - each.ms): each for n, each in enumerate(happened)}
     shared.record(*(id for id, each in ids.items() if each.recorded))
+    shared.forget(*(id for id, each in ids.items() if each.forgotten))
     folder = shared.spool(*(id for id, each in ids.items() if each.spooled)) if happened else ""
     logged = [n for n, each in enumerate(happened) for _ in range(each.times_logged)]
     random.shuffle(logged)
@@ -401,6 +417,8 @@ def plain(happened: list[Happened], logged: list[int], now: int, verdict: Verdic
 def _whereabouts(each: Happened) -> str:
     if each.recorded:
         return "recorded"
+    if each.forgotten:
+        return "forgotten"
     if each.spooled:
         return "spooled"
     if each.ms // DAY_MS == DROPPED:

@@ -10,7 +10,7 @@ import click
 from gatebook.cli.reading import remote
 from gatebook.cli.reading.progress import progress
 
-_OF_THE_ACKNOWLEDGED = ("recorded", "spooled", "expired", "unknown", "missing")
+_OF_THE_ACKNOWLEDGED = ("recorded", "spooled", "forgotten", "expired", "unknown", "missing")
 
 
 @click.command()

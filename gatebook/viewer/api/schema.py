@@ -99,11 +99,12 @@ class AuditedLog(BaseModel):
 
 
 class AuditCounts(BaseModel):
-    """Requests by what became of them. Each that was acknowledged is one of the five that follow it."""
+    """Requests by what became of them. Each that was acknowledged is one of the six that follow it."""
 
     acknowledged: int = Field(description="answered 200 or 413, as committed or spooled")
     recorded: int = Field(description="in the table")
     spooled: int = Field(description="in a spool, to be drained into the table")
+    forgotten: int = Field(description="deleted for good by an operator, as the trail tells")
     expired: int = Field(description="of a day that was dropped")
     unknown: int = Field(description="in a spool folder that the viewer cannot see; not proven")
     missing: int = Field(description="nowhere")

@@ -1,8 +1,9 @@
 """The audit: is everything that the load balancer saw acknowledged really recorded?
 
 Rules: what was acknowledged is sought in the table, in the spools, and in the table once more (it may have been drained
-in between), each time after its line was read. What is nowhere is missing, unless its day was dropped, or it went into
-a spool that cannot be seen from here. Nothing that happens meanwhile makes a request missing that is not.
+in between), each time after its line was read. What is nowhere is missing, unless an operator had it forgotten, its day
+was dropped, or it went into a spool that cannot be seen from here. Nothing that happens meanwhile makes a request
+missing that is not.
 
 Runs beside traffic, in memory that does not depend on the log's length: the log is read in threads, a block at a time,
 and the table is asked short questions.
@@ -121,10 +122,13 @@ class Audit:
         again = {line.id for line in lines} - spooled
         absent = await self._recorded.absent(again)
         dropped = await self._recorded.dropped(absent)
+        forgotten = await self._recorded.forgotten(absent | spooled)  # a copy in a spool is not drained any more
         self._named += _from(first_id, again) - _from(first_id, absent)
         self._spooled += sorted(spooled)[: _MOST_REMEMBERED - len(self._spooled)]
         for line in lines:
-            if line.id in spooled:
+            if line.id in forgotten:
+                self._counts["forgotten"] += 1
+            elif line.id in spooled:
                 self._counts["spooled"] += 1
             elif line.id not in absent:
                 self._counts["recorded"] += 1

@@ -1,4 +1,4 @@
-"""What the audit asks the table: which requests are there, which days were dropped, how many rows there are.
+"""What the audit asks the database: which requests are there, were forgotten, or dropped with their day; how many rows.
 
 Rule: each question is a short one and holds a connection no longer, so that nobody else waits for it.
 """
@@ -44,6 +44,15 @@ class Recorded:
             asked = left[start : start + _IDS_A_QUESTION]
             absent.update(row["id"] for row in await self._ask("absent_ids", asked, asked[0], asked[-1]))
         return absent
+
+    async def forgotten(self, ids: Iterable[str]) -> set[str]:
+        """Which of these were deleted for good, because an operator wanted it."""
+        left = list(ids)
+        forgotten: set[str] = set()
+        for start in range(0, len(left), _IDS_A_QUESTION):
+            asked = left[start : start + _IDS_A_QUESTION]
+            forgotten.update(row["id"] for row in await self._ask("forgotten", asked))
+        return forgotten
 
     async def dropped(self, ids: Iterable[str]) -> set[date]:
         """Which of the days of these were dropped."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from gatebook.identity import rfc3339
 
-# In the order of a table. Of the acknowledged, each is one of the five that follow.
+# In the order of a table. Of the acknowledged, each is one of the six that follow.
 OUTCOMES = (
-    *("acknowledged", "recorded", "spooled", "expired", "unknown", "missing"),
+    *("acknowledged", "recorded", "spooled", "forgotten", "expired", "unknown", "missing"),
     *("twice", "retried", "refused", "rejected", "unlogged", "unreadable"),
 )
 MOST_SHOWN = 100
@@ -73,6 +73,8 @@ class Verdict:
             yield f"{counts['recorded']:,} in the table"
         if counts["spooled"]:
             yield f"{counts['spooled']:,} in a spool, on their way there"
+        if counts["forgotten"]:
+            yield f"{counts['forgotten']:,} forgotten since, as the trail tells"
         if counts["expired"]:
             yield f"{counts['expired']:,} dropped since, with their day"
         if counts["unknown"]:
