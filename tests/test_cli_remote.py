@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 from fake_viewer import OPEN, FakeViewer, Step, answer, chunk, event, ndjson, page, position, problem, request, stream
@@ -322,3 +323,55 @@ def test_the_look_back_of_those_who_follow_goes_on_though_the_viewer_restarts(co
     with FakeViewer(answers) as viewer, running(*command, "--json", "--url", viewer.url) as following:
         assert following.stdout
         assert following.stdout.readline()
+
+
+# What lets a command in
+
+
+_PATHS = [EVENTS, REQUESTS, "/_/api/counts", "/_/api/audit", f"{REQUESTS}/019aaf6e-3c5f-7d2a-8b1e-000000000001"]
+DENIED = problem(401, detail="this Gatebook asks for a password", hint="sign in")
+TOKEN = "gatebook_0123456789ab_" + "s" * 43
+
+
+def test_a_token_is_shown_to_the_gatebook_that_was_named(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    for environment in ({"GATEBOOK_TOKEN": TOKEN}, {"GATEBOOK_TOKEN_FILE": str(tmp_path / "token")}):
+        with FakeViewer({REQUESTS: [[page(request(1))]]}) as viewer:
+            assert run("tail", "--url", viewer.url, **environment).returncode == 0
+        assert [asked.headers["authorization"] for asked in viewer.asked] == [f"Bearer {TOKEN}"]
+
+
+def test_a_token_is_not_taken_along_to_another_host() -> None:
+    with FakeViewer({REQUESTS: [[page()]]}) as other:
+        away = f"HTTP/1.1 307 Elsewhere\r\nLocation: {other.url}{REQUESTS}\r\nConnection: close\r\n"
+        with FakeViewer({REQUESTS: [[f"{away}Content-Length: 0\r\n\r\n".encode()]]}) as viewer:
+            run("tail", "--url", viewer.url, GATEBOOK_TOKEN=TOKEN)
+    assert [asked.headers.get("authorization") for asked in viewer.asked + other.asked] == [f"Bearer {TOKEN}", None]
+
+
+@pytest.mark.parametrize(
+    ("token", "what", "hint"),
+    [
+        ("", "asks for a password", "GATEBOOK_TOKEN to a token made there: gatebook token create"),
+        (TOKEN, "does not know the token in GATEBOOK_TOKEN", "make one there: gatebook token create"),
+    ],
+)
+def test_who_is_not_let_in_is_told_what_to_try(token: str, what: str, hint: str) -> None:
+    for words in (["tail"], ["tail", "-f"], ["count"], ["show", "019aaf6e-3c5f-7d2a-8b1e-000000000001"], ["audit"]):
+        with FakeViewer({path: [[DENIED]] for path in _PATHS}) as viewer:
+            done = run(*words, "--url", viewer.url, GATEBOOK_TOKEN=token)
+        assert (
+            done.returncode and done.stderr.startswith(f"Error: {viewer.url} {what}\nTry:   ") and hint in done.stderr
+        )
+        assert "s" * 43 not in done.stdout + done.stderr
+
+
+def test_what_is_no_token_is_told_without_showing_it() -> None:
+    done = run("tail", "--url", "http://127.0.0.1:9", GATEBOOK_TOKEN="secret words")
+    assert done.returncode == 1 and "GATEBOOK_TOKEN" in done.stderr and "secret" not in done.stderr
+
+
+def test_a_password_in_a_url_is_shown_to_nobody() -> None:
+    with FakeViewer({REQUESTS: [[answer(502, "text/html", b"")]]}) as viewer:
+        done = run("tail", "--url", viewer.url.replace("://", "://me:hidden@"))
+    assert done.returncode == 1 and viewer.url in done.stderr and "hidden" not in done.stderr

@@ -158,7 +158,7 @@ def test_the_form_holds_where_to_go_on_and_cannot_be_framed(locked):
     answer = locked.get("/_/sign-in", HTML, next='/_/?filter="><script>alert(1)</script>')
     assert answer.status_code == 200 and has_manners(answer)
     form = Form(answer.text)
-    assert form.inputs == {"next": '/_/?filter="><script>alert(1)</script>', "password": None}
+    assert form.inputs == {"next": '/_/?filter="><script>alert(1)</script>', "password": None, "username": "gatebook"}
     assert form.tags.count("script") == 1, "the theme's"
     policy = answer.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in policy and "form-action 'self'" in policy and "unsafe" not in policy

@@ -30,9 +30,9 @@ _MARKS = ["notice", "origin", "spread", "replica", "id", "own", "others"]
 _LOCKED_MARKS = ["notice", "origin", "hidden", "replica", "id", "own"]
 _FORK = re.compile(r"<!--if-->\n?(.*?)(?:<!--else-->\n?(.*?))?<!--end-->\n?", re.DOTALL)
 _HIDDEN: dict[Hidden, bytes] = {
-    "password": b"<p>is here for whoever has signed in.<p><a href=/_/sign-in?next=/>Sign in</a>",
-    "network": b"<p>is not shown to your network.",
-    "host": b"<p>is not shown under this name: ask for localhost or an address, or add the name to "
+    "password": b"<p>It is shown to whoever has signed in.<p><a href=/_/sign-in?next=/>Sign in</a>",
+    "network": b"<p>It is not shown to your network.",
+    "host": b"<p>It is not shown under this name: ask for localhost or an address, or add the name to "
     b"<code>GATEBOOK_VIEW_HOSTS</code>.",
 }
 # Strings are matched first, and so kept. A script keeps its line ends: they end statements.

@@ -1,13 +1,16 @@
 """The Gatebook that a command asks: where it is, what it answers, and what is said when it does not.
 
-Rule: whatever goes wrong on the way is a UserError that says what to try. No answer is waited for without a limit.
+Rules: whatever goes wrong on the way is a UserError that says what to try. No answer is waited for without a limit.
+What lets us in is shown to the Gatebook that was named and to nobody else, nor is it in what is said.
 """
 
 import json
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,6 +20,8 @@ from gatebook.cli.stack_option import data_option, stack
 from gatebook.errors import UserError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 _CONNECT_WITHIN_S = 10.0
@@ -62,28 +67,65 @@ def gatebook(url: str | None, data: str | None) -> Iterator["Gatebook"]:
 
     from gatebook import __version__
 
-    address = _local(data) if url is None else _checked(url)
+    way = _local(data) if url is None else Way(_checked(url), True, _token())
+    shows = (
+        {"Authorization": f"Bearer {way.token}"} if way.token else {}
+    )  # httpx keeps it back where it is led elsewhere
     try:
         client = httpx.Client(
             timeout=httpx.Timeout(_PATIENCE_S, connect=_CONNECT_WITHIN_S),
-            headers={"User-Agent": f"gatebook/{__version__}"},
+            headers={"User-Agent": f"gatebook/{__version__}", **shows},
             follow_redirects=True,
+            verify=way.trust,
             trust_env=url is not None,  # no proxy stands before the local stack
         )
     except (ImportError, ValueError) as error:
         raise UserError(f"the proxy that the environment names cannot be used: {error}", "unset ALL_PROXY") from None
     with client:
-        yield Gatebook(address, client)
+        yield Gatebook(way.address, client, _MISSING[url is None, bool(way.token)])
 
 
-def _local(data: str | None) -> str:
-    """Where the local stack's load balancer listens. Raises UserError."""
+class Way(NamedTuple):
+    """Where a Gatebook is, by which certificates one knows it (True: by the system's), and what lets us in."""
+
+    address: str
+    trust: "ssl.SSLContext | bool"
+    token: str | None
+
+
+def _local(data: str | None) -> Way:
+    """The way to the local stack, as its operator. Raises UserError."""
     _, folder = stack(data)
-    from gatebook.stack import control
+    from gatebook.access import token
+    from gatebook.stack import certificate, control
 
     parts = control.ask(folder, {"do": "ps"}, lambda part, text: None)
     address: str = next(part["address"] for part in parts if part["role"] == "lb")
-    return address
+    try:
+        operators = token.operator(folder.password.read_text().strip())
+    except OSError:
+        operators = None
+    return Way(address, certificate.trust(folder) if address.startswith("https:") else True, operators)
+
+
+def _token() -> str | None:
+    """The user's token for a Gatebook elsewhere, if there is one. Raises UserError."""
+    from gatebook import settings
+
+    found = settings.read(os.environ).token
+    if not re.fullmatch("[!-~]*", found):
+        hint = "it is one word, gatebook_..., as `gatebook token create NAME` has told it"
+        raise UserError("GATEBOOK_TOKEN (not shown) holds what no token has", hint)
+    return found or None
+
+
+# What is wrong and what to try where we are not let in; by whether it is the local stack, and whether we had a token.
+_MISSING = {
+    (False, False): ("asks for a password", "set GATEBOOK_TOKEN to a token made there: gatebook token create NAME"),
+    (False, True): ("does not know the token in GATEBOOK_TOKEN", "make one there: gatebook token create NAME"),
+    (True, False): ("asks for a password, which this user cannot read", "ask as the user who runs the stack"),
+    (True, True): ("was started with another password file", "gatebook down, then gatebook up"),
+}
 
 
 def _checked(url: str) -> str:
@@ -103,9 +145,11 @@ def _checked(url: str) -> str:
 class Gatebook:
     """Asks one Gatebook's viewer. All of it raises UserError, and Away where trying again may help."""
 
-    def __init__(self, url: str, client: "httpx.Client") -> None:
-        self.url = url
+    def __init__(self, url: str, client: "httpx.Client", missing: tuple[str, str]) -> None:
+        self.url = _without_secrets(url)
+        self._asked = url
         self._client = client
+        self._missing = missing  # what to say, and to try, when it does not let us in
 
     def get(self, path: str, **query: str | int | None) -> dict[str, Any]:
         """The JSON object at `path` below /_/api."""
@@ -165,7 +209,7 @@ class Gatebook:
         timeout = httpx.Timeout(patience_s, connect=_CONNECT_WITHIN_S)
         try:
             with self._client.stream(
-                "GET", f"{self.url}/_/api{path}", params=asked, headers=headers, timeout=timeout
+                "GET", f"{self._asked}/_/api{path}", params=asked, headers=headers, timeout=timeout
             ) as answer:
                 if not answer.is_success:
                     answer.read()
@@ -180,6 +224,9 @@ class Gatebook:
 
     def _refused(self, answer: "httpx.Response", query: Query) -> UserError:
         status = answer.status_code
+        if _kind(answer) == _PROBLEM and status == 401:
+            what, hint = self._missing
+            return Refused(f"{self.url} {what}", hint, status)
         if _kind(answer) == _PROBLEM:
             what, hint = _said(self._json(answer), query)
         elif status in _SOON:  # said by what stands before it
@@ -200,6 +247,14 @@ class Gatebook:
     def stranger(self, answer: "httpx.Response") -> UserError:
         what = f"{self.url} answers {answer.status_code} to this, and seems to be no Gatebook"
         return UserError(what, "name the address that its load balancer listens on: --url http://HOST:PORT")
+
+
+def _without_secrets(url: str) -> str:
+    """`url` without the user and password that may stand in it."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _kind(answer: "httpx.Response") -> str:
