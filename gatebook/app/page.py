@@ -30,7 +30,7 @@ _MARKS = ["notice", "origin", "spread", "replica", "id", "own", "others"]
 _LOCKED_MARKS = ["notice", "origin", "hidden", "replica", "id", "own"]
 _FORK = re.compile(r"<!--if-->\n?(.*?)(?:<!--else-->\n?(.*?))?<!--end-->\n?", re.DOTALL)
 _HIDDEN: dict[Hidden, bytes] = {
-    "password": b"<p>It is shown to whoever has signed in.<p><a href=/_/sign-in?next=/>Sign in</a>",
+    "password": b"<p>It is shown to whoever has signed in.<p><a href=/_/sign-in?next=/><em>Sign in</em></a>",
     "network": b"<p>It is not shown to your network.",
     "host": b"<p>It is not shown under this name: ask for localhost or an address, or add the name to "
     b"<code>GATEBOOK_VIEW_HOSTS</code>.",
