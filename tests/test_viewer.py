@@ -55,6 +55,7 @@ def test_a_request_is_shown_as_it_was_sent(viewer):
         truncated=True,
         client="2001:db8::7",
         scheme="https",
+        tls='{"version": "TLSv1.2", "cipher": "C", "server_name": null}',
     )
     expected = {
         "id": str(id),
@@ -71,6 +72,8 @@ def test_a_request_is_shown_as_it_was_sent(viewer):
         "body_sha256": "ab" * 32,
         "truncated": True,
         "status": 413,
+        "tls": {"version": "TLSv1.2", "cipher": "C", "server_name": None},
+        "redacted": False,
     }
     answer = viewer.get(f"/_/api/requests/{id}")
     assert answer.status_code == 200 and answer.headers["content-type"] == "application/json" and has_manners(answer)

@@ -238,6 +238,7 @@ def test_times_of_a_token_are_told(viewer: Viewer) -> None:
     parts = ({"alg": "HS256"}, {"iat": 1_795_000_000, "exp": 1_795_500_000.5})
     token = ".".join(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
     id = viewer.record(headers=json.dumps([["Authorization", f"Bearer {token}.c2ln"]]))
-    text = re.sub(r"\s+", " ", page(viewer, f"/_/requests/{id}").text)
+    assert "issued" not in page(viewer, f"/_/requests/{id}").text, "what is masked is not decoded"
+    text = re.sub(r"\s+", " ", page(viewer, f"/_/requests/{id}", reveal=1).text)
     assert "issued 2026-11-18T11:06:40.000Z" in text and "expires 2026-11-24T06:00:00.500Z" in text
     assert "not verified" in text

@@ -1,6 +1,8 @@
 """A recorded request as the API shows it, in lists, alone, and in events alike.
 
 `columns` of queries.sql is the select list that goes with it.
+
+Rule: nothing that a client sent leaves here but through a Redaction, which decides what of it is seen.
 """
 
 from datetime import datetime
@@ -11,8 +13,18 @@ import asyncpg
 import orjson
 from pydantic import BaseModel, Field, IPvAnyAddress
 
+from gatebook.redact import Redaction
+
 Wire = Annotated[str, Field(description="as sent, one character per byte (latin-1)")]
 Pair = Annotated[list[Wire], Field(min_length=2, max_length=2)]
+
+
+class Tls(BaseModel):
+    """How a request came over TLS, as the load balancer saw it."""
+
+    version: str = Field(description="such as TLSv1.3")
+    cipher: str = Field(description="OpenSSL's name of the cipher suite")
+    server_name: str | None = Field(description="which server the client asked for (SNI); `?`: what is no host name")
 
 
 class Recorded(BaseModel):
@@ -34,16 +46,28 @@ class Recorded(BaseModel):
     body_sha256: str | None = Field(description="of the whole body, in hexadecimal, when it is truncated")
     truncated: bool = Field(description="the body is not, or not wholly, kept")
     status: int = Field(description="what was answered")
+    tls: Tls | None = Field(description="null: it came without TLS")
+    redacted: bool = Field(description="some values here are masked, see GATEBOOK_REDACT; `reveal=1` shows them")
 
 
-def item(row: asyncpg.Record) -> dict[str, Any]:
-    """What orjson makes Recorded of."""
-    told = {name: row[name] for name in Recorded.model_fields}
+_COLUMNS = tuple(name for name in Recorded.model_fields if name != "redacted")
+
+
+def item(row: asyncpg.Record, redaction: Redaction) -> dict[str, Any]:
+    """What orjson makes Recorded of, as `redaction` lets it be seen."""
+    told = {name: row[name] for name in _COLUMNS}
     told["id"] = str(row["id"])
-    told["headers"] = orjson.Fragment(row["headers"])  # JSON already
+    told["tls"] = row["tls"] and orjson.loads(row["tls"])
+    told["target"], target_masked = redaction.target(row["target"])
+    told["headers"], headers_masked = orjson.Fragment(row["headers"]), False  # JSON already
+    if redaction:
+        headers, headers_masked = redaction.headers(orjson.loads(row["headers"]))
+        told["headers"] = headers if headers_masked else told["headers"]
+    told["redacted"] = target_masked or headers_masked
     return told
 
 
-def unpacked(row: asyncpg.Record) -> dict[str, Any]:
+def unpacked(row: asyncpg.Record, redaction: Redaction) -> dict[str, Any]:
     """The same for whoever looks into it: headers as lists of name and value."""
-    return {**item(row), "headers": orjson.loads(row["headers"])}
+    told = item(row, redaction)
+    return told if isinstance(told["headers"], list) else {**told, "headers": orjson.loads(row["headers"])}

@@ -9,6 +9,7 @@ from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatebook.viewer import sight
 from gatebook.viewer.api import problem, schema
 from gatebook.viewer.api.parameters import seconds
 from gatebook.viewer.api.problem import Problem
@@ -82,7 +83,10 @@ class _Sole:
         finally:
             self._state.running_audit = None
         self._state.last_audit = found
-        return found.document()
+        masking = sight.of(self._state.settings.redact)
+        document = found.document()
+        missing = [{**one, "request": masking.line(one["request"] or "")} for one in document["missing"]]
+        return {**document, "missing": missing}
 
     def _refuse_to_be_the_second(self) -> None:
         if running := self._state.running_audit:

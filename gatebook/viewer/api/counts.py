@@ -9,10 +9,12 @@ from starlette.responses import Response
 
 from gatebook.filter import parse
 from gatebook.identity import rfc3339
+from gatebook.redact import Redaction
 from gatebook.viewer.api import problem, schema
 from gatebook.viewer.api.parameters import Begin, Cursor, Db, Filter, seconds
 from gatebook.viewer.api.told import Told, by_lines
 from gatebook.viewer.search.counting import Count, Group
+from gatebook.viewer.sight import Sight
 
 _PROGRESS = {"progress": 0.31, "reached": "2026-11-22T10:00:00.000Z", "found": 70_000}
 
@@ -50,15 +52,16 @@ async def counts(
     step_s = seconds(step) if step else None
     begin = Begin.at(cursor)
     count = Count(database, parse(filter, begin.now), by, step_s, begin.beyond)
-    return Told(request, _Counting(count, begin), "counts")
+    return Told(request, _Counting(count, begin, Sight(request, reveal=False)), "counts")
 
 
 class _Counting:
     """Counts."""
 
-    def __init__(self, count: Count, begin: Begin) -> None:
+    def __init__(self, count: Count, begin: Begin, sight: Sight) -> None:
         self._count = count
         self._begin = begin
+        self._redaction = sight.redaction
 
     @property
     def so_far(self) -> dict[str, Any]:
@@ -67,7 +70,7 @@ class _Counting:
     async def run(self) -> Mapping[str, Any]:
         found = await self._count.run()
         return {
-            "groups": [_group(group) for group in found.groups],
+            "groups": [_group(group, self._redaction) for group in found.groups],
             "others": found.others,
             "next": self._begin.next(found.next),
             "complete": found.complete,
@@ -75,6 +78,7 @@ class _Counting:
         }
 
 
-def _group(group: Group) -> dict[str, Any]:
+def _group(group: Group, redaction: Redaction) -> dict[str, Any]:
     start = None if group.start_ms is None else rfc3339(group.start_ms)
-    return {"start": start, "value": group.value, "count": group.count, "bytes": group.bytes}
+    value = redaction.target(group.value)[0] if isinstance(group.value, str) else group.value  # a path may have pairs
+    return {"start": start, "value": value, "count": group.count, "bytes": group.bytes}

@@ -20,6 +20,7 @@ from gatebook.viewer.events.portion import Fetch
 from gatebook.viewer.events.position import Position
 from gatebook.viewer.events.position import parse as position_of
 from gatebook.viewer.events.start import start
+from gatebook.viewer.sight import Reveal, Sight
 
 router = APIRouter(responses=problem.RESPONSES)
 
@@ -48,19 +49,21 @@ async def events(
         str | None, Query(description="the id of the last event that is known; without it, from now on")
     ] = None,
     last_event_id: Annotated[str | None, Header(description="the same, and wins over `after`")] = None,
+    reveal: Reveal = False,
 ) -> Response:
     """Each request once, in the order of commits, within half a second of its own; after a loss of the connection it
     goes on behind `Last-Event-ID`, at any viewer, without a gap or a repeat.
 
     A transaction that is held open anywhere in the database server holds back what was committed after it began.
     """
+    sight = Sight(request, reveal)
     expression = parse(filter)
     asked = None
     if last_event_id:
         asked = _position("header Last-Event-ID", last_event_id)
     elif after is not None:
         asked = _position("query parameter after", after)
-    return Stream(request, expression, asked)
+    return Stream(request, expression, asked, sight)
 
 
 def _position(name: str, text: str) -> Position:
@@ -74,7 +77,7 @@ def _position(name: str, text: str) -> Position:
 class Stream(Response):
     """The events behind `asked`, for as long as the client listens."""
 
-    def __init__(self, request: Request, expression: Expression, asked: Position | None) -> None:
+    def __init__(self, request: Request, expression: Expression, asked: Position | None, sight: Sight) -> None:
         super().__init__(media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._hub: Hub = request.app.state.hub
@@ -82,11 +85,13 @@ class Stream(Response):
         self._is_head = "gatebook.head" in request.scope
         self._expression = expression
         self._asked = asked
+        self._sight = sight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             with self._hub.listening():
                 position, first = await start(self._fetch, self._asked)
+                await self._sight.note(None)  # once for all that the stream will tell
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await self._tell(position, first, send)
         except Full:
@@ -101,4 +106,5 @@ class Stream(Response):
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
         if not self._is_head:
-            await Listener(self._hub, self._fetch, say, self._expression, position).run(first)
+            listener = Listener(self._hub, self._fetch, say, self._expression, position, self._sight.revealed)
+            await listener.run(first)

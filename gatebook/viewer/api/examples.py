@@ -12,7 +12,7 @@ _RECORDED = {
     "replica": "webapp-2",
     "peer": "10.0.0.1",
     "client": "203.0.113.9",
-    "scheme": "http",
+    "scheme": "https",
     "http_version": "1.1",
     "method": "POST",
     "target": "/github/push?a=1",
@@ -21,6 +21,8 @@ _RECORDED = {
     "body_sha256": None,
     "truncated": False,
     "status": 200,
+    "tls": {"version": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384", "server_name": "gate.example"},
+    "redacted": False,
 }
 _PAGE = {
     "requests": [_RECORDED],

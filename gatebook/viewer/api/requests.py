@@ -1,17 +1,20 @@
 """`/_/api/requests`: what was recorded, a page of it, one by one with its neighbours, and the exact bodies."""
 
+import asyncio
 import base64
+import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gatebook.filter import Expression, parse
 from gatebook.identity import rfc3339
-from gatebook.viewer.api import body, problem, schema
+from gatebook.viewer.api import body, masking, problem, schema
 from gatebook.viewer.api.answer import json_answer
 from gatebook.viewer.api.parameters import Begin, Cursor, Db, Filter
 from gatebook.viewer.api.problem import Problem
@@ -19,6 +22,9 @@ from gatebook.viewer.api.told import Told, by_lines
 from gatebook.viewer.database import Database
 from gatebook.viewer.row import item
 from gatebook.viewer.search import Search
+from gatebook.viewer.shown import hidden
+from gatebook.viewer.shown.said import said
+from gatebook.viewer.sight import Reveal, Sight
 
 BODY_BYTES = 1024 * 1024  # of a body that is shown within its request
 NEIGHBOUR_DEADLINE_S = 4.0  # for each of the two
@@ -37,6 +43,7 @@ async def list_requests(
         int, Query(ge=1, le=500, description="the most to answer with; fewer come when they are large")
     ] = 50,
     cursor: Cursor = None,
+    reveal: Reveal = False,
 ) -> Response:
     """Recorded requests, newest first. What arrives meanwhile does not move the pages after the first, nor does time:
     durations such as `since:1h` count back from the first page on all of them.
@@ -49,15 +56,16 @@ async def list_requests(
     """
     begin = Begin.at(cursor)
     search = Search(database, parse(filter, begin.now), limit, begin.beyond)
-    return Told(request, _Paging(search, begin), "page")
+    return Told(request, _Paging(search, begin, Sight(request, reveal)), "page")
 
 
 class _Paging:
     """Finds a page."""
 
-    def __init__(self, search: Search, begin: Begin) -> None:
+    def __init__(self, search: Search, begin: Begin, sight: Sight) -> None:
         self._search = search
         self._begin = begin
+        self._sight = sight
 
     @property
     def so_far(self) -> dict[str, Any]:
@@ -65,8 +73,9 @@ class _Paging:
 
     async def run(self) -> Mapping[str, Any]:
         found = await self._search.run()
+        await self._sight.note(len(found.rows))
         return {
-            "requests": [item(row) for row in found.rows],
+            "requests": [item(row, self._sight.redaction) for row in found.rows],
             "next": self._begin.next(found.next),
             "complete": found.complete,
             "reached": None if found.reached_ms is None else rfc3339(found.reached_ms),
@@ -74,15 +83,23 @@ class _Paging:
 
 
 @router.get("/_/api/requests/{id}", response_model=schema.Whole, responses=problem.NOT_RECORDED)
-async def one_request(database: Db, id: UUID) -> Response:
+async def one_request(request: Request, database: Db, id: UUID, reveal: Reveal = False) -> Response:
     """One recorded request, with its body if that is not too long to be read here.
 
     `curl http://localhost:8080/_/api/requests/019aaf6e-3c5f-7d2a-8b1e-0242ac120002`
     """
+    sight = Sight(request, reveal)
     row = await database.row("one_request", id, BODY_BYTES)
     if row is None:
         raise not_recorded(id)
-    return json_answer({**item(row), **_shown_body(row["body"])})
+    await sight.note(1)
+    told, shown = item(row, sight.redaction), row["body"]
+    if shown:
+        shown, masked = await asyncio.to_thread(
+            hidden.body, sight.redaction, shown, said(orjson.loads(row["headers"])).codings, row["truncated"]
+        )
+        told["redacted"] = told["redacted"] or masked
+    return json_answer({**told, **_shown_body(shown)})
 
 
 def _shown_body(kept: bytes | None) -> dict[str, str | None]:
@@ -132,6 +149,7 @@ _RANGE: dict[str, Any] = {
 _BODY_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "All that is kept", "content": _BYTES},
     206: {"description": "The range asked for", "content": _BYTES},
+    403: problem.described("The body is too large to be masked; `reveal=1` has it as it was sent"),
     404: problem.described("No such request is recorded, or its body was too large to be kept"),
     416: problem.described("The body has no byte in that range"),
 }
@@ -143,11 +161,14 @@ _BODY_RESPONSES: dict[int | str, dict[str, Any]] = {
     responses=_BODY_RESPONSES,
     openapi_extra={"parameters": [_RANGE]},
 )
-async def one_body(request: Request, database: Db, id: UUID) -> Response:
+async def one_body(request: Request, database: Db, id: UUID, reveal: Reveal = False) -> Response:
     """The kept bytes of a body exactly, or one range of them. `Gatebook-Truncated: true` when more was sent.
+
+    Where something in them is masked (`Gatebook-Redacted: true`), ranges are those of the masked bytes.
 
     `curl -o body.bin http://localhost:8080/_/api/requests/019aaf6e-3c5f-7d2a-8b1e-0242ac120002/body`
     """
+    sight = Sight(request, reveal)
     row = await database.row("body_kept", id)
     if row is None:
         raise not_recorded(id)
@@ -155,17 +176,25 @@ async def one_body(request: Request, database: Db, id: UUID) -> Response:
         raise Problem(
             404, f"the body of request {id} was not kept: it was too large to be read", "GATEBOOK_BODY_MAX is the limit"
         )
+    await sight.note(1)
+    masked = await masking.masked(database, id, size, sight.redaction)
     headers = {name: value.format(id=id) for name, value in body.INERT.items()}
     headers |= {"Accept-Ranges": "bytes", "ETag": f'"{id}"'}
     if row["truncated"]:
         headers["Gatebook-Truncated"] = "true"
+    if masked is not None:
+        size = len(masked)
+        headers |= {"Gatebook-Redacted": "true", "ETag": f'"{id}-{hashlib.sha256(masked).hexdigest()[:16]}"'}
     positions = _asked_range(request, headers["ETag"], size)
     if positions is not None:
         headers["Content-Range"] = f"bytes {positions.start}-{positions.stop - 1}/{size}"
     status, sent = (200, range(size)) if positions is None else (206, positions)
     headers["Content-Length"] = str(len(sent))
-    content = body.parts(database, id, range(0) if request.scope.get("gatebook.head") else sent)
-    return await body.Body.begin(status, content, headers)
+    if "gatebook.head" in request.scope:
+        sent = range(0)
+    if masked is not None:
+        return Response(masked[sent.start : sent.stop], status, headers, "application/octet-stream")
+    return await body.Body.begin(status, body.parts(database, id, sent), headers)
 
 
 def _asked_range(request: Request, etag: str, size: int) -> range | None:

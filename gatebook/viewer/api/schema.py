@@ -14,8 +14,8 @@ class Whole(Recorded):
     """One recorded request, with its body."""
 
     body: str | None = Field(
-        description="what is kept of it, as `body_encoding` says; null when nothing is kept, or over 1 MiB of it, "
-        "which /_/api/requests/{id}/body has"
+        description="what is kept of it, as `body_encoding` says and masked as all else; null when nothing is kept, or "
+        "over 1 MiB of it, which /_/api/requests/{id}/body has"
     )
     body_encoding: Literal["utf-8", "base64"] | None = Field(description="utf-8: as text, since it is valid UTF-8")
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import asyncpg
 
 from gatebook.db.connect import AWAY, login
+from gatebook.redact import Redaction
 from gatebook.settings import Settings
 from gatebook.viewer.events.matcher import STATEMENT_TIMEOUT_S, Matcher
 from gatebook.viewer.events.portion import QUERIES, ROWS, Fetch, read
@@ -57,6 +58,7 @@ class Hub:
         self.catching_up = asyncio.Semaphore(CATCHING_UP)
         self.catching_up_slowly = asyncio.Semaphore(CATCHING_UP)
         self.holding = 0  # listeners that hold a portion of their own
+        self.redaction = Redaction(settings.redact)
         self._settings = settings
         self._rows = ROWS  # of the next portion; fewer each time that the database took too long
         self._waiting: set[str] = set()  # which of its works does, for the database
@@ -143,7 +145,7 @@ class Hub:
     async def _read_portion(self, ring: Ring, fetch: Fetch) -> bool:
         """Whether there may be more already."""
         try:
-            portion = await read(fetch, ring.end, self._rows)
+            portion = await read(fetch, ring.end, self.redaction, self._rows)
         except (TimeoutError, asyncpg.QueryCanceledError):
             self._rows = max(self._rows // 4, 1)
             raise

@@ -7,14 +7,16 @@ makes another wait.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from gatebook.filter import Expression
+from gatebook.redact import NOTHING
 from gatebook.viewer.database import Unavailable
 from gatebook.viewer.events.hub import Hub
 from gatebook.viewer.events.portion import ROWS, Fetch, Portion, blocks, read
 from gatebook.viewer.events.position import Position
-from gatebook.viewer.events.ring import Follower
+from gatebook.viewer.events.ring import Follower, Ring
 from gatebook.viewer.events.start import gap
 
 RETRY_MS = 1000  # the wait before a client comes back
@@ -38,14 +40,26 @@ class TooSlow(Exception):
 
 
 class Listener:
-    """Follows the stream from `position` on. `send` may wait for the client; `fetch` raises Unavailable."""
+    """Follows the stream from `position` on. `send` may wait for the client; `fetch` raises Unavailable.
 
-    def __init__(self, hub: Hub, fetch: Fetch, send: Send, expression: Expression, position: Position) -> None:
+    What the ring has is masked, so one that is `revealed` is served out of the database all the time.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        fetch: Fetch,
+        send: Send,
+        expression: Expression,
+        position: Position,
+        revealed: bool = False,
+    ) -> None:
         self._hub = hub
         self._fetch = fetch
         self._send = send
         self._expression = expression
         self._position = position
+        self._revealed = revealed
         self._clock = asyncio.get_running_loop().time
         self._told_at = self._clock()
         self._rows = ROWS
@@ -59,11 +73,14 @@ class Listener:
             await self._say(b"retry: %d\nid: %s\n\n%s" % (RETRY_MS, str(self._position).encode(), first))
             while (ring := self._hub.ring) is None:
                 await self._wait()
-            with ring.following(self._expression) as follower:
+            with self._following(ring) as follower:
                 while True:
                     await self._live(follower, await self._catch_up(follower))
         except Ended as ended:
             await self._say(f": {ended}\n\n".encode())
+
+    def _following(self, ring: Ring) -> AbstractContextManager[Follower]:
+        return nullcontext(Follower(ring, None, apart=True)) if self._revealed else ring.following(self._expression)
 
     async def _catch_up(self, follower: Follower) -> int:
         """The portion of the ring with which it goes on, once all before that was sent."""
@@ -114,13 +131,16 @@ class Listener:
 
         Whose portions take long has to wait for others like it, and not those for it.
         """
+        redaction = NOTHING if self._revealed else self._hub.redaction
         while True:
             lane = self._hub.catching_up_slowly if self._is_slow else self._hub.catching_up
             began = self._clock()
             try:
                 async with lane, asyncio.timeout(None if self._is_slow else _QUICK_S):
                     began = self._clock()
-                    portion = await read(self._fetch, self._position, self._rows, self._expression, _PORTION_BYTES)
+                    portion = await read(
+                        self._fetch, self._position, redaction, self._rows, self._expression, _PORTION_BYTES
+                    )
             except (Unavailable, TimeoutError):
                 self._rows, self._is_slow = max(self._rows // 4, 1), True
                 await asyncio.sleep(_RETRY_WAIT_S)

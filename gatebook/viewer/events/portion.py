@@ -8,6 +8,7 @@ import orjson
 
 from gatebook.db.queries import named
 from gatebook.filter import EVERYTHING, Expression, Parameters, condition
+from gatebook.redact import Redaction
 from gatebook.viewer.database import QUERIES as VIEWER_QUERIES
 from gatebook.viewer.events.position import Key, Position
 from gatebook.viewer.row import item
@@ -39,9 +40,14 @@ def blocks(events: Iterable[bytes]) -> Iterator[bytes]:
 
 
 async def read(
-    fetch: Fetch, after: Position, rows: int = ROWS, expression: Expression = EVERYTHING, most_bytes: int = BYTES
+    fetch: Fetch,
+    after: Position,
+    redaction: Redaction,
+    rows: int = ROWS,
+    expression: Expression = EVERYTHING,
+    most_bytes: int = BYTES,
 ) -> Portion:
-    """The portion behind `after`: at most `rows` requests, of which it has those that match.
+    """The portion behind `after`: at most `rows` requests, of which it has those that match, as `redaction` shows them.
 
     It ends early once it has `most_bytes` of targets and headers, but never before its first request.
 
@@ -61,7 +67,7 @@ async def read(
     more = more or len(keys) < wanted
     xid, id = keys[-1]
     until = Position(after.epoch, xid, "" if last_of[xid] == id else id)
-    events = [(key, encoded(after.epoch, key, found[key[1]])) for key in keys if key[1] in found]
+    events = [(key, encoded(after.epoch, key, found[key[1]], redaction)) for key in keys if key[1] in found]
     return Portion(after, until, events, more, gap)
 
 
@@ -77,7 +83,7 @@ async def _rows(fetch: Fetch, keys: list[Key], expression: Expression, most_byte
         del keys[len(keys) // 2 or 1 :]
 
 
-def encoded(epoch: str, key: Key, row: asyncpg.Record) -> bytes:
+def encoded(epoch: str, key: Key, row: asyncpg.Record, redaction: Redaction) -> bytes:
     """One event. JSON may have line ends between its values, which would end ours."""
-    data = orjson.dumps(item(row)).replace(b"\n", b" ").replace(b"\r", b" ")
+    data = orjson.dumps(item(row, redaction)).replace(b"\n", b" ").replace(b"\r", b" ")
     return b"id: %s-%d-%s\nevent: request\ndata: %s\n\n" % (epoch.encode(), key[0], key[1].encode(), data)

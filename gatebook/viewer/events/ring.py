@@ -122,15 +122,16 @@ class Ring:
 
 
 class Follower:
-    """How one listener sees the ring."""
+    """How one listener sees the ring; `apart`: it takes nothing out of it."""
 
-    def __init__(self, ring: Ring, filter: Filter | None) -> None:
+    def __init__(self, ring: Ring, filter: Filter | None, apart: bool = False) -> None:
         self.ring = ring
         self.filter = filter
+        self._apart = apart
 
     def begins(self, position: Position) -> int | None:
         """The portion with which a listener at `position` can go on; None while something lies in between."""
-        if self.filter and self.filter.too_slow:
+        if self._apart or (self.filter and self.filter.too_slow):
             return None
         number = max(self.ring.first, self.filter.first if self.filter else 0)
         return number if self.ring.before(number).key <= position.key else None

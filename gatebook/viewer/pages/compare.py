@@ -1,7 +1,7 @@
 """`/_/compare/{a}/{b}`: two requests beside each other, what differs between them and what does not.
 
-Rule: of each body at most `COMPARED_BYTES` are read; larger ones are compared by size and SHA-256. The comparing holds
-up nobody else who is being answered.
+Rules: of each body at most `COMPARED_BYTES` are read; larger ones are compared by size and SHA-256. The comparing holds
+up nobody else who is being answered. Values that are masked have a number, the same for those that are the same.
 """
 
 import asyncio
@@ -9,16 +9,18 @@ from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response
 
+from gatebook.redact import Redaction
 from gatebook.viewer.api.parameters import Db, Filter
-from gatebook.viewer.api.requests import not_recorded
-from gatebook.viewer.database import Database
-from gatebook.viewer.pages.lists import SILENT_AFTER_S
+from gatebook.viewer.pages.recorded import is_whole, recorded
 from gatebook.viewer.pages.template import render
 from gatebook.viewer.row import unpacked
-from gatebook.viewer.shown import difference
+from gatebook.viewer.shown import difference, hidden
 from gatebook.viewer.shown.difference import Sent
+from gatebook.viewer.shown.said import said
+from gatebook.viewer.sight import Reveal, Sight
 
 COMPARED_BYTES = 1024 * 1024
 
@@ -26,24 +28,27 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/_/compare/{a}/{b}")
-async def compare(database: Db, a: UUID, b: UUID, filter: Filter = "") -> Response:
+async def compare(
+    request: Request, database: Db, a: UUID, b: UUID, filter: Filter = "", reveal: Reveal = False
+) -> Response:
     """Both as they were sent: request line, headers and body; and how they came."""
-    ours, theirs = await _sent(database, a), await _sent(database, b)
+    sight = Sight(request, reveal)
+    rows = [await recorded(database, id, COMPARED_BYTES) for id in (a, b)]
+    await sight.note(len({a, b}))
 
     def drawn() -> Response:
+        redaction = sight.redaction.numbered()
+        ours, theirs = (_sent(row, redaction) for row in rows)
         found = difference.compare(ours, theirs)
         told = {"a": ours.request, "b": theirs.request, "found": found, "filter": filter, "filter_error": None}
-        return render("compare.html", told)
+        return render("compare.html", {**told, "revealed": sight.revealed})
 
     return await asyncio.to_thread(drawn)
 
 
-async def _sent(database: Database, id: UUID) -> Sent:
-    row = await database.row("shown_request", id, COMPARED_BYTES, within_s=SILENT_AFTER_S)
-    if row is None:
-        raise not_recorded(id)
-    return Sent(unpacked(row), row["body"] if _is_whole(row) else None, row["sha256"])
-
-
-def _is_whole(row: asyncpg.Record) -> bool:
-    return row["body"] is not None and not row["truncated"] and len(row["body"]) == row["kept"]
+def _sent(row: asyncpg.Record, redaction: Redaction) -> Sent:
+    request, body, masked = unpacked(row, redaction), None, False
+    if is_whole(row) and not row["truncated"]:
+        body, masked = hidden.body(redaction, row["body"], said(request["headers"]).codings)
+    request["redacted"] = request["redacted"] or masked
+    return Sent(request, body, "masked" if masked else row["sha256"] if body is None else None)

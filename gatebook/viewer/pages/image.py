@@ -13,13 +13,15 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatebook.redact import Redaction
 from gatebook.viewer.api import body
 from gatebook.viewer.api.parameters import Db
 from gatebook.viewer.api.problem import Problem
 from gatebook.viewer.api.requests import not_recorded
 from gatebook.viewer.database import Database
-from gatebook.viewer.shown import coding, image, multipart
+from gatebook.viewer.shown import coding, hidden, image, multipart
 from gatebook.viewer.shown.said import Said, said
+from gatebook.viewer.sight import Reveal, Sight
 
 MOST_BYTES = 16 * 1024 * 1024  # of a body that is read as a whole, to find a part or to decode it
 _HEAD_BYTES = 64  # by so many it is known what kind it is
@@ -44,20 +46,24 @@ async def one_image(
     id: UUID,
     part: Annotated[int | None, Query(ge=0, lt=multipart.MOST_PARTS)] = None,
     decoded: bool = False,
+    reveal: Reveal = False,
 ) -> Response:
-    """The body, or a part of it, if that is a picture; with `decoded`, what lies within its content coding."""
+    """The body, or a part of it, if that is a picture; with `decoded`, what lies within its content coding.
+
+    What is masked in the body is so before a picture is looked for in it.
+    """
+    sight = Sight(request, reveal)
     row = await database.row("one_request", id, 0)
     kept = await database.row("body_kept", id)
     if row is None or kept is None:
         raise not_recorded(id)
+    await sight.note(1)
     positions, about = range(kept["kept"] or 0), said(orjson.loads(row["headers"]))
-    if part is not None or decoded:
+    if part is not None or decoded or sight.redaction:
         async with _reading:
             content = await _whole(database, id, positions)
-            within = await asyncio.to_thread(_within, content, about, part, decoded)
-        if isinstance(within, bytes):  # at most coding.MOST_BYTES
-            return Response(within, headers=_headers(within, len(within)))
-        positions = within
+            within = await asyncio.to_thread(_within, content, about, part, decoded, sight.redaction)
+        return Response(within, headers=_headers(within[:_HEAD_BYTES], len(within)))
     head = await database.row("body_part", id, positions.start, min(_HEAD_BYTES, len(positions)))
     headers = _headers((head and head["part"]) or b"", len(positions))
     sent = positions[:0] if request.scope.get("gatebook.head") else positions
@@ -70,17 +76,19 @@ async def _whole(database: Database, id: UUID, positions: range) -> bytes:
     return b"".join([part async for part in body.parts(database, id, positions)])
 
 
-def _within(content: bytes, about: Said, part: int | None, decoded: bool) -> bytes | range:
-    """Where the part is, or, of what has to be decoded first, the very bytes."""
+def _within(content: bytes, about: Said, part: int | None, decoded: bool, redaction: Redaction) -> bytes:
+    """What lies there. Raises Problem where nothing does."""
     try:
         if decoded:
-            content, _ = coding.decoded(content, about.codings)
+            content, _ = redaction.body(coding.decoded(content, about.codings)[0])
+        else:
+            content, _ = hidden.body(redaction, content, about.codings)
         if part is None:
             return content
         found = multipart.parts(content, about.content_type).parts[part]
     except (coding.NotDecodable, multipart.NotMultipart, IndexError):
         raise _no_image() from None
-    return content[found.first : found.end] if decoded else range(found.first, found.end)
+    return content[found.first : found.end]
 
 
 def _headers(head: bytes, length: int) -> dict[str, str]:

@@ -24,19 +24,19 @@ def to_neighbour(id: UUID | str, which: str, filter: str) -> str:
     return _with_query(f"/_/requests/{id}/{which}", filter=filter)
 
 
-def to_comparison(a: UUID | str, b: UUID | str, filter: str = "") -> str:
+def to_comparison(a: UUID | str, b: UUID | str, filter: str = "", **query: object) -> str:
     """Both beside each other; `filter` is that of the list to go back to."""
-    return _with_query(f"/_/compare/{a}/{b}", filter=filter)
+    return _with_query(f"/_/compare/{a}/{b}", filter=filter, **query)
 
 
-def to_body(id: UUID | str) -> str:
-    """The exact bytes, to be downloaded."""
-    return f"/_/api/requests/{id}/body"
+def to_body(id: UUID | str, revealed: bool = False) -> str:
+    """The exact bytes, to be downloaded; masked unless `revealed`."""
+    return _with_query(f"/_/api/requests/{id}/body", reveal="1" if revealed else None)
 
 
-def to_image(id: UUID | str) -> str:
+def to_image(id: UUID | str, revealed: bool = False) -> str:
     """A body that is a picture, to be looked at."""
-    return f"/_/requests/{id}/image"
+    return _with_query(f"/_/requests/{id}/image", reveal="1" if revealed else None)
 
 
 def origin(request: Request) -> str:

@@ -15,16 +15,18 @@ from starlette.responses import Response
 
 from gatebook.filter import FilterError, parse
 from gatebook.identity import rfc3339
-from gatebook.viewer.api.parameters import Begin, Cursor, Db, Filter
-from gatebook.viewer.database import Database, Unavailable
+from gatebook.viewer.api.parameters import Begin, Cursor, Filter
+from gatebook.viewer.database import Unavailable
 from gatebook.viewer.pages import link
 from gatebook.viewer.pages.narrowing import Narrowing
+from gatebook.viewer.pages.recorded import SILENT_AFTER_S
 from gatebook.viewer.pages.template import render
+from gatebook.viewer.row import unpacked
 from gatebook.viewer.search import Search
+from gatebook.viewer.sight import Sight
 
 ROWS = 50
 LIST_WITHIN_S = 1.0
-SILENT_AFTER_S = 4.0  # a page is not waited for longer when the database says nothing
 
 router = APIRouter(include_in_schema=False)
 
@@ -43,20 +45,23 @@ class Wrong:
 @router.get("/_/")
 async def newest(
     request: Request,
-    database: Db,
     filter: Filter = "",
     by: By = None,
     cursor: Cursor = None,
     compare: UUID | None = None,
 ) -> Response:
     """The list; with `compare`, each row leads to its comparison with that request."""
-    listed = await listing(database, filter, cursor)
+    listed = await listing(request, filter, cursor)
     told = {"by": by, "compare": compare, "cursor": cursor, "origin": link.origin(request), "one": None}
     return render("list.html", told | listed, listed["status"])
 
 
-async def listing(database: Database, filter: str, cursor: str | None = None) -> dict[str, Any]:
-    """What the template of the list needs to know of a page of requests. Never raises for a filter or the database."""
+async def listing(request: Request, filter: str, cursor: str | None = None) -> dict[str, Any]:
+    """What the template of the list needs to know of a page of requests. Never raises for a filter or the database.
+
+    Nothing is revealed in a list: what is masked stays so.
+    """
+    database, masking = request.app.state.database, Sight(request, reveal=False).redaction
     told: dict[str, Any] = {"filter": filter, "filter_error": None, "away": None, "status": 200}
     told |= {"rows": [], "next": None, "reached": None, "narrowing": Narrowing(filter)}
     begin = Begin.at(cursor)
@@ -71,4 +76,8 @@ async def listing(database: Database, filter: str, cursor: str | None = None) ->
     except TimeoutError:
         return told | {"status": 503, "away": "the database does not answer"}
     reached = None if found.complete or found.reached_ms is None else rfc3339(found.reached_ms)
-    return told | {"rows": found.rows, "next": begin.next(found.next), "reached": reached}
+    return told | {
+        "rows": [unpacked(row, masking) for row in found.rows],
+        "next": begin.next(found.next),
+        "reached": reached,
+    }

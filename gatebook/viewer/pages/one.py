@@ -18,16 +18,19 @@ from gatebook.filter import parse
 from gatebook.snippets import curl, httpie, python
 from gatebook.viewer.api.parameters import Db, Filter
 from gatebook.viewer.api.problem import Problem
-from gatebook.viewer.api.requests import neighbour, not_recorded
+from gatebook.viewer.api.requests import neighbour
 from gatebook.viewer.pages import link
-from gatebook.viewer.pages.lists import SILENT_AFTER_S, listing
+from gatebook.viewer.pages.lists import listing
 from gatebook.viewer.pages.narrowing import Narrowing
+from gatebook.viewer.pages.recorded import is_whole, recorded
 from gatebook.viewer.pages.template import render
 from gatebook.viewer.row import unpacked
 from gatebook.viewer.shown import body as bodies
-from gatebook.viewer.shown import jwt
+from gatebook.viewer.shown import hidden, jwt
 from gatebook.viewer.shown.form import Form, form
 from gatebook.viewer.shown.limits import Limits
+from gatebook.viewer.shown.said import said
+from gatebook.viewer.sight import Reveal, Sight
 
 SHOWN_BYTES = 1024 * 1024
 _PATH = re.compile("/[^?#]*")
@@ -45,41 +48,52 @@ async def one(
     at: Annotated[int, Query(ge=0, le=2**31)] = 0,
     decoded: bool = False,
     bare: bool = False,
+    reveal: Reveal = False,
 ) -> Response:
     """The request: of its body `view`, from byte `at` on, without its content coding if `decoded`.
 
     `bare`: without the page around it, for the script that puts it into the one that is open.
     """
-    row = await database.row("shown_request", id, SHOWN_BYTES, within_s=SILENT_AFTER_S)
-    if row is None:
-        raise not_recorded(id)
+    sight = Sight(request, reveal)
+    row = await recorded(database, id, SHOWN_BYTES)
+    await sight.note(1)
     template, listed = "request.html", {}
     if not bare:
-        template, listed = "list.html", {"by": None, "compare": None, "cursor": None, **await listing(database, filter)}
+        template, listed = "list.html", {"by": None, "compare": None, "cursor": None, **await listing(request, filter)}
 
     def drawn() -> Response:
-        return render(template, listed | _told(row, filter, link.origin(request), (view, at, decoded)))
+        return render(template, listed | _told(row, sight, filter, link.origin(request), (view, at, decoded)))
 
     return await asyncio.to_thread(drawn)
 
 
-def _told(row: asyncpg.Record, filter: str, origin: str, look: tuple[str | None, int, bool]) -> dict[str, Any]:
+def _told(
+    row: asyncpg.Record, sight: Sight, filter: str, origin: str, look: tuple[str | None, int, bool]
+) -> dict[str, Any]:
     """What the template needs to know."""
-    found, body, id, narrowing = unpacked(row), row["body"], row["id"], Narrowing(filter)
-    whole = body is not None and len(body) == row["kept"]
+    found, id, narrowing, whole = unpacked(row, sight.redaction), row["id"], Narrowing(filter), is_whole(row)
+    headers = found["headers"]
+    shown = bodies.shown(headers, row["body"], found["body_size"], found["truncated"], *look, whole, sight.redaction)
+    body, masked = row["body"], False
+    if body:
+        body, masked = hidden.body(sight.redaction, body, said(headers).codings, found["truncated"] or not whole)
+    found["redacted"] = found["redacted"] or masked or shown.masked
+    # What was not read may have something to mask, too: then nobody knows.
+    is_sendable = not found["redacted"] and (whole or not sight.redaction)
     return {
         "one": found,
         "kept": row["kept"],
-        "sha256": row["sha256"],
+        "sha256": None if masked else row["sha256"],  # who knows all but a short value could find it by trying
+        "revealed": sight.revealed,
         "filter": filter,
         "origin": origin,
         "line": f"{found['method']} {found['target']} HTTP/{found['http_version']}",
         "path": narrowing.by_value("path", path[0]) if (path := _PATH.match(found["target"])) else None,
         "query": _query(found["target"]),
-        "shown": bodies.shown(found["headers"], body, found["body_size"], found["truncated"], *look, whole),
-        "tokens": jwt.tokens(found, body),
-        "snippets": _snippets(found, body if whole else None, origin),
-        "at_this": partial(link.to_request, id, filter),
+        "shown": shown,
+        "tokens": jwt.tokens(found, body, sight.redaction),
+        "snippets": _snippets(found, body if whole else None, origin, sight.revealed) if is_sendable else [],
+        "at_this": partial(link.to_request, id, filter, reveal="1" if sight.revealed else None),
         "narrowing": narrowing,
     }
 
@@ -90,11 +104,13 @@ def _query(target: str) -> Form | None:
     return form(sent.encode("latin-1"), Limits()) if sent else None
 
 
-def _snippets(found: dict[str, Any], body: bytes | None, origin: str) -> list[tuple[str, str, list[str]]]:
+def _snippets(
+    found: dict[str, Any], body: bytes | None, origin: str, revealed: bool
+) -> list[tuple[str, str, list[str]]]:
     """Name, text and what it leaves out, of each way to send it again; none when the body is not kept whole."""
     if found["truncated"]:
         return []
-    fetch = ["curl", "-sS", origin + link.to_body(found["id"])]
+    fetch = ["curl", "-sS", origin + link.to_body(found["id"], revealed)]
     return [
         ("curl", curl.command(found, body, origin, fetch), curl.left_out(found)),
         ("HTTPie", httpie.command(found, body, origin, fetch), httpie.left_out(found)),

@@ -11,7 +11,6 @@ from importlib import resources
 from typing import Any
 from uuid import UUID
 
-import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
@@ -55,9 +54,9 @@ def brief(value: str) -> Markup:
     return text.marked(_head(value, _BRIEF))
 
 
-def media_type(headers: str) -> str:
-    """What the headers, as the table has them, say that the body is; as sent, without parameters (RFC 9110, 8.3)."""
-    types = (value for name, value in orjson.loads(headers) if name.lower() == "content-type")
+def media_type(headers: list[list[str]]) -> str:
+    """What the headers say that the body is; as sent, without parameters (RFC 9110, 8.3)."""
+    types = (value for name, value in headers if name.lower() == "content-type")
     return next(types, "").partition(";")[0].strip()
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
-from gatebook.viewer.shown import charset, coding, hexdump, image, json_tree, multipart, plain, xml
+from gatebook.redact import MASK, NOTHING, Redaction
+from gatebook.viewer.shown import charset, coding, hexdump, hidden, image, json_tree, multipart, plain, xml
 from gatebook.viewer.shown.form import form
 from gatebook.viewer.shown.limits import Limits
 from gatebook.viewer.shown.said import Said, said
@@ -43,6 +44,7 @@ class Shown:
     coding: str = ""  # the Content-Encoding that was said
     can_decode: bool = False
     decoded: bool = False  # whether this is what lies within that coding
+    masked: bool = False  # whether something in it is
     names: ClassVar[Mapping[str, str]] = NAMES
 
 
@@ -89,12 +91,14 @@ def shown(
     at: int = 0,
     decoded: bool = False,
     whole: bool = True,
+    redaction: Redaction = NOTHING,
 ) -> Shown:
     """What to draw of a request's body. Never raises, whatever the bytes are.
 
     `headers` are names and values in wire text; `content` is what is kept (None: nothing) or, unless `whole`, the first
     part of that; `size` is what was sent. `view` is the one that is wished for, `at` where its page begins: a byte of
-    hex, a character of text. `decoded`: look at what lies within the Content-Encoding.
+    hex, a character of text. `decoded`: look at what lies within the Content-Encoding. `redaction` masks it before
+    anything is drawn, so all views show the same.
     """
     if content is None:
         return Shown(False, 0)
@@ -109,6 +113,7 @@ def shown(
         except coding.NotDecodable as error:
             notes.append(f"It cannot be decoded: {error}. This is what was sent.")
     is_coded = bool(about.codings) and not within
+    content, masked = redaction.body(content) if within else hidden.body(redaction, content, about.codings, cut)
     terms = not (cut or within)
     found = _looked_at(_Content(content, about, cut, Limits(), terms, at, is_coded=is_coded), view)
     can_decode = coding.can_decode(about.codings)
@@ -120,6 +125,7 @@ def shown(
         coding=wire(", ".join(about.codings)[:_BRIEF]),
         can_decode=can_decode,
         decoded=within,
+        masked=masked,
     )
 
 
@@ -195,9 +201,12 @@ def _json(content: _Content) -> json_tree.Tree:
     text = found.text.removeprefix("\ufeff")
     terms = content.terms and is_utf8 and len(text) == len(found.text)  # PostgreSQL takes it so
     try:
-        return json_tree.tree(text, content.limits, content.cut, content.said.is_json_lines, terms)
+        found_tree = json_tree.tree(text, content.limits, content.cut, content.said.is_json_lines, terms)
     except json_tree.NotJson as error:
         raise _No(str(error)) from None
+    for row in found_tree.rows:
+        row.term = None if row.text == MASK else row.term  # it was not sent, so nothing is found by it
+    return found_tree
 
 
 def _xml(content: _Content) -> xml.Document:

@@ -1,6 +1,6 @@
 """What lies in a body that was sent compressed (Content-Encoding, RFC 9110 section 8.4).
 
-Rule: at most MOST_BYTES come out, whatever goes in, and nothing is put together beyond that.
+Rule: at most as many bytes come out as are asked for, whatever goes in, and nothing is put together beyond that.
 """
 
 import re
@@ -29,25 +29,27 @@ def can_decode(names: Sequence[str]) -> bool:
     return 0 < len(names) <= MOST_CODINGS and all(name in _BITS for name in names)
 
 
-def decoded(content: bytes, names: Sequence[str], cut: bool = False) -> tuple[bytes, bool]:
-    """The bytes before the codings were applied, and whether that is only their beginning.
+def decoded(
+    content: bytes, names: Sequence[str], cut: bool = False, most_bytes: int = MOST_BYTES
+) -> tuple[bytes, bool]:
+    """The bytes before the codings were applied, `most_bytes` at most, and whether that is only their beginning.
 
     `cut`: `content` itself is only a beginning. Raises NotDecodable.
     """
     if not can_decode(names):
         raise NotDecodable("this coding is not known here" if len(names) <= MOST_CODINGS else "too many codings")
     for name in reversed(names):
-        content, cut = _inflated(content, name, cut)
+        content, cut = _inflated(content, name, cut, most_bytes)
     return content, cut
 
 
-def _inflated(content: bytes, name: str, cut: bool) -> tuple[bytes, bool]:
+def _inflated(content: bytes, name: str, cut: bool, most_bytes: int) -> tuple[bytes, bool]:
     found, at, more = bytearray(), 0, True
     while more:  # gzip may consist of several members
         inflater = zlib.decompressobj(_bits(name, content))
-        at = _member(inflater, content, at, found)
-        if len(found) > MOST_BYTES:
-            return bytes(found[:MOST_BYTES]), True
+        at = _member(inflater, content, at, found, most_bytes)
+        if len(found) > most_bytes:
+            return bytes(found[:most_bytes]), True
         if not inflater.eof:
             if cut:
                 return bytes(found), True
@@ -56,12 +58,12 @@ def _inflated(content: bytes, name: str, cut: bool) -> tuple[bytes, bool]:
     return bytes(found), False
 
 
-def _member(inflater: "zlib._Decompress", content: bytes, at: int, found: bytearray) -> int:
+def _member(inflater: "zlib._Decompress", content: bytes, at: int, found: bytearray, most_bytes: int) -> int:
     """Adds to `found` what lies in the member that begins at `at`; returns where that ends. Raises NotDecodable."""
-    while at < len(content) and not inflater.eof and len(found) <= MOST_BYTES:
+    while at < len(content) and not inflater.eof and len(found) <= most_bytes:
         block = content[at : at + _BLOCK_BYTES]
         try:
-            found += inflater.decompress(block, MOST_BYTES + 1 - len(found))
+            found += inflater.decompress(block, most_bytes + 1 - len(found))
         except zlib.error as error:
             raise NotDecodable(_reason(error)) from None
         at += len(block) - len(inflater.unused_data)

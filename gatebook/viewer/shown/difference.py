@@ -30,7 +30,10 @@ _PLAIN_CONTROLS = "\t\n\r\f"
 
 @dataclass(frozen=True)
 class Sent:
-    """One of the two: a request as the API has it, its body if all of it is at hand, the SHA-256 of it if known."""
+    """One of the two: a request as the API has it, its body if all of it is at hand, the SHA-256 of it if known.
+
+    Of a body that is masked, `sha256` says so: its own would let a short value be found by trying.
+    """
 
     request: dict[str, Any]
     body: bytes | None
@@ -235,7 +238,7 @@ def _facts(a: Sent, b: Sent) -> list[Pair]:
 
 
 def _sha256(one: Sent) -> str:
-    return one.sha256 or "not known" if one.body is None else hashlib.sha256(one.body).hexdigest()
+    return one.sha256 or ("not known" if one.body is None else hashlib.sha256(one.body).hexdigest())
 
 
 def _size(one: Sent) -> str:

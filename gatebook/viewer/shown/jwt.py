@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
+from gatebook.redact import NOTHING, Redaction
 from gatebook.viewer.shown.text import wire
 
 _MOST = 16  # tokens
@@ -38,12 +39,15 @@ class Token:
     not_before_ms: int | None
 
 
-def tokens(request: dict[str, Any], body: bytes | None) -> list[Token]:
-    """Those in the headers, in the target and in the first MiB of the body, each once a place."""
+def tokens(request: dict[str, Any], body: bytes | None, redaction: Redaction = NOTHING) -> list[Token]:
+    """Those in the headers, in the target and in the first MiB of the body, each once a place.
+
+    `redaction` masks what lies within them.
+    """
     found: dict[tuple[str, str], Token] = {}
     for where, text in _places(request, body):
         for match in _TOKEN.finditer(text):
-            if (where, match[0]) not in found and (token := _token(where, match[1], match[2])):
+            if (where, match[0]) not in found and (token := _token(where, match[1], match[2], redaction)):
                 found[where, match[0]] = token
             if len(found) == _MOST:
                 return list(found.values())
@@ -61,7 +65,7 @@ def _places(request: dict[str, Any], body: bytes | None) -> Iterator[tuple[str, 
     yield "body", (body or b"")[:_BODY_BYTES].decode("latin-1")
 
 
-def _token(where: str, header: str, claims: str) -> Token | None:
+def _token(where: str, header: str, claims: str, redaction: Redaction) -> Token | None:
     try:
         head, told = _text(header), _text(claims)
         said, claimed = _object(head), _object(told)
@@ -70,7 +74,8 @@ def _token(where: str, header: str, claims: str) -> Token | None:
     if "alg" not in said:
         return None
     expires, issued, not_before = (_ms(claimed.get(name)) for name in ("exp", "iat", "nbf"))
-    return Token(where, _indented(head), _indented(told), expires, issued, not_before)
+    head, told = (redaction.text(_indented(part)) for part in (head, told))
+    return Token(where, head, told, expires, issued, not_before)
 
 
 def _text(part: str) -> str:

@@ -18,6 +18,7 @@ export function start() {
     listTitle = opened() ? (here.filter && `${here.filter} · `) + "Gatebook" : document.title
     if (opened()) dress(opened())
     desk.addEventListener("click", clicked)
+    desk.addEventListener("submit", revealed)
     // The list keeps its place by itself; the browser does that only when the whole page is left.
     history.scrollRestoration = "manual"
     addEventListener("pagehide", () => history.scrollRestoration = "auto")
@@ -99,6 +100,14 @@ function clicked(event) {
     if (!go) return
     event.preventDefault()
     go()
+}
+
+// What was masked is shown in place, too.
+function revealed(event) {
+    const form = event.target.closest(".reveal")
+    if (!form) return
+    event.preventDefault()
+    open(`${new URL(form.action).pathname}?${new URLSearchParams(new FormData(form))}`)
 }
 
 // What a link within the open request does; nothing: what links do.
