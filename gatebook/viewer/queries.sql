@@ -8,7 +8,7 @@ SELECT EXISTS (SELECT FROM requests) AS anything;
 -- Not a statement but a part of others: a request as gatebook.viewer.row shows it.
 id, to_char(received_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS received_at, replica,
 host(peer) AS peer, host(client) AS client, scheme, http_version, method, target, headers, body_size,
-encode(body_sha256, 'hex') AS body_sha256, truncated, status
+encode(body_sha256, 'hex') AS body_sha256, truncated, status, tls
 
 -- name: one_request
 -- The request of id $1, as in a page, and its kept body if that has no more than $2 bytes.
