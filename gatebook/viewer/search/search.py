@@ -30,7 +30,10 @@ class Found:
 
 
 class Search:
-    """One page of at most `limit` requests beyond `cursor`; `progress` and `so_far` say how `run` comes on."""
+    """One page of at most `limit` requests beyond `cursor`; `progress` and `so_far` say how `run` comes on.
+
+    `columns`, a select list, are what rows have; `id`, `target` and `headers` must be among them.
+    """
 
     def __init__(
         self,
@@ -40,9 +43,10 @@ class Search:
         cursor: UUID | None = None,
         newest_first: bool = True,
         deadline_s: float = 8.0,
+        columns: str = QUERIES["columns"],
     ) -> None:
         self._limit = limit
-        self._reading = Reading("find", expression, newest_first, [limit + 1, PAGE_BYTES], columns=QUERIES["columns"])
+        self._reading = Reading("find", expression, newest_first, [limit + 1, PAGE_BYTES], columns=columns)
         # Without a filter, a row more is as much as a page ever needs to look at.
         self._matches_all = expression == EVERYTHING
         rows = limit + 1 if self._matches_all else max(limit + 1, _FIRST_ROWS)
