@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from listening import NOW, id7, listen, postmaster, replica
@@ -17,6 +18,7 @@ from local_stack import Stack
 from postgres import Cluster, binaries
 from test_viewer_process import Process, until
 
+from gatebook.db.connect import login
 from gatebook.settings import Settings
 from gatebook.viewer.events import position
 
@@ -86,6 +88,38 @@ def test_a_stream_begins_with_its_position_and_tells_what_comes_from_then_on(vie
                 event = await listener.event()
                 assert event.name == "request" and event.id.endswith(f"-{id7(2)}")
                 assert event.data == viewers.get("/_/api/requests").json()["requests"][0]
+
+    asyncio.run(story())
+
+
+def test_what_is_masked_is_told_to_those_alone_who_reveal_it_and_that_is_noted_once(viewers: Viewers) -> None:
+    """Live and from before, with a filter and without; those who do not reveal it are told masks meanwhile."""
+    secret = {"headers": '[["Authorization", "Bearer hunter2"]]', "target": "/?token=hunter2"}
+
+    async def story() -> None:
+        async with replica(viewers.settings) as webapp, await listen(viewers.addresses[0]) as masked:
+            begun = masked.last
+            await webapp.flush([id7(1)], **secret)
+            async with (
+                await listen(viewers.addresses[0], reveal="1") as live,
+                await listen(viewers.addresses[0], begun, reveal="1", filter="method:GET") as resumed,
+            ):
+                await webapp.flush([id7(2), id7(3)], **secret)
+                assert (await resumed.event()).data["id"] == id7(1)
+                for number in (2, 3):
+                    for listener in (live, resumed):
+                        event = await listener.event()
+                        assert event.data["id"] == id7(number) and event.data["redacted"] is False
+                        assert event.data["target"] == "/?token=hunter2"
+                        assert event.data["headers"] == [["Authorization", "Bearer hunter2"]]
+            for number in (1, 2, 3):
+                event = await masked.event()
+                assert event.data["id"] == id7(number) and event.data["redacted"] is True
+                assert "hunter2" not in str(event.data)
+        connection = await asyncpg.connect(**login(viewers.settings, "viewer"))
+        rows = await connection.fetch("SELECT act, about FROM trail")
+        await connection.close()
+        assert [tuple(row) for row in rows] == [("revealed", "/_/api/events")] * 2
 
     asyncio.run(story())
 

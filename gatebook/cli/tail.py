@@ -8,6 +8,7 @@ import click
 from gatebook.cli import ending
 from gatebook.cli.reading import remote
 from gatebook.cli.reading.filter_words import FilterCommand, filter_argument
+from gatebook.cli.reading.revealing import reveal_option
 
 
 @click.command(cls=FilterCommand)
@@ -16,10 +17,11 @@ from gatebook.cli.reading.filter_words import FilterCommand, filter_argument
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, through restarts, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line, as /_/api/requests has them.")
 @click.option("--utc", is_flag=True, help="Times in UTC. Else: local ones.")
+@reveal_option
 @remote.where_option
 @ending.quietly()
 def tail(
-    filter: str, most: int, follow: bool, as_json: bool, utc: bool, url: str | None, data: str | None
+    filter: str, most: int, follow: bool, as_json: bool, utc: bool, reveal: bool, url: str | None, data: str | None
 ) -> None:  # fmt: skip
     """Show the newest requests, oldest first, and follow what comes.
 
@@ -38,28 +40,28 @@ def tail(
     with remote.gatebook(url, data) as gatebook:
         if follow:
             ending.without_readers()
-            _follow(gatebook, filter, most, printer)
+            _follow(gatebook, filter, most, printer, reveal)
         else:
-            _newest(gatebook, filter, most, printer)
+            _newest(gatebook, filter, most, printer, reveal)
 
 
-def _newest(gatebook: remote.Gatebook, filter: str, most: int, printer: "_Printer") -> None:
+def _newest(gatebook: remote.Gatebook, filter: str, most: int, printer: "_Printer", reveal: bool) -> None:
     from gatebook.cli.reading import history
 
     found: list[dict[str, Any]] = []
     try:
-        found.extend(history.newest(gatebook, filter, most))
+        found.extend(history.newest(gatebook, filter, most, reveal=reveal))
     finally:  # a search that is interrupted shows what it has found
         printer.show(found[::-1])
 
 
-def _follow(gatebook: remote.Gatebook, filter: str, most: int, printer: "_Printer") -> None:
+def _follow(gatebook: remote.Gatebook, filter: str, most: int, printer: "_Printer", reveal: bool) -> None:
     """Listens before it looks, so that nothing falls between; what is seen twice thereby is shown once."""
     from gatebook.cli.reading import following, history
 
-    coming = following.Following(gatebook, filter, lambda words: click.echo(words, err=True))
+    coming = following.Following(gatebook, filter, lambda words: click.echo(words, err=True), reveal=reveal)
     coming.begin()
-    found = list(history.newest(gatebook, filter, most, _say_how_far, patiently=True))
+    found = list(history.newest(gatebook, filter, most, _say_how_far, patiently=True, reveal=reveal))
     printer.show(found[::-1])
     seen = {request["id"] for request in found}
     for request in coming.requests():

@@ -11,6 +11,7 @@ import click
 from gatebook.cli import ending
 from gatebook.cli.reading import remote, shown
 from gatebook.cli.reading.filter_words import FilterCommand, filter_argument
+from gatebook.cli.reading.revealing import reveal_option, reveal_query
 from gatebook.errors import UserError
 
 _NOBODY_CAN_SAY = 2  # as for a wrong option
@@ -50,10 +51,12 @@ def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON object, as /_/api/requests/ID answers it.")
 @click.option("--utc", is_flag=True, help="Times in UTC. Else: local ones.")
+@reveal_option
 @remote.where_option
 @ending.quietly()
 def wait(
-    filter: str, timeout: float, since: str | None, as_json: bool, utc: bool, url: str | None, data: str | None
+    filter: str, timeout: float, since: str | None, as_json: bool, utc: bool, reveal: bool, url: str | None,
+    data: str | None,
 ) -> None:  # fmt: skip
     """Wait for a request that FILTER finds, and print it; '' finds every one.
 
@@ -68,13 +71,13 @@ def wait(
     """
     try:
         with remote.gatebook(url, data) as gatebook:
-            request = _Waiting(gatebook, filter, since).first(timeout)
+            request = _Waiting(gatebook, filter, since, reveal).first(timeout)
             if as_json:
                 click.echo(json.dumps(request, indent=2))
             else:
                 from gatebook.cli.reading import printed
 
-                printed.echo(gatebook, request, utc)
+                printed.echo(gatebook, request, utc, reveal)
     except _NotInTime:
         raise
     except UserError as error:
@@ -89,13 +92,14 @@ class _NotInTime(UserError):
 class _Waiting:
     """Waits for what a filter finds."""
 
-    def __init__(self, gatebook: remote.Gatebook, filter: str, since: str | None) -> None:
+    def __init__(self, gatebook: remote.Gatebook, filter: str, since: str | None, reveal: bool) -> None:
         from gatebook.cli.reading import following
 
         self._gatebook = gatebook
         self._filter = filter.strip()
         self._since = since
         self._looked_back = not since
+        self._reveal = reveal
         self._coming = following.Following(
             gatebook, filter, _say, "there is a gap, and what came in it is not looked at"
         )
@@ -131,7 +135,7 @@ class _Waiting:
         """The request with its body, though the viewer may be restarting just now."""
         while True:
             try:
-                return self._gatebook.get(f"/requests/{id}")
+                return self._gatebook.get(f"/requests/{id}", **reveal_query(self._reveal))
             except remote.Away:
                 time.sleep(remote.AGAIN_S)
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gatebook.cli.reading import shown
-from gatebook.cli.reading.remote import Away, Gatebook
+from gatebook.cli.reading.remote import Away, Gatebook, Query
+from gatebook.cli.reading.revealing import reveal_query
 
 _SILENCE_S = 45.0  # the viewer says something every 15 s
 _LONGEST_WAIT_S = 2.0
@@ -24,9 +25,11 @@ class Following:
     for a gap.
     """
 
-    def __init__(self, gatebook: Gatebook, filter: str, say: Say, gap: str = "there is a gap") -> None:
+    def __init__(
+        self, gatebook: Gatebook, filter: str, say: Say, gap: str = "there is a gap", reveal: bool = False
+    ) -> None:
         self._gatebook = gatebook
-        self._filter = filter
+        self._query: Query = {"filter": filter, **reveal_query(reveal)}
         self._say = say
         self._gap = gap
         self._position: str | None = None
@@ -65,7 +68,7 @@ class Following:
         from httpx_sse import EventSource, SSEError
 
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._position} if self._position else {})
-        with self._gatebook.stream("/events", {"filter": self._filter}, headers, _SILENCE_S) as answer:
+        with self._gatebook.stream("/events", self._query, headers, _SILENCE_S) as answer:
             try:
                 for told in EventSource(answer).iter_sse():
                     self._note_back()

@@ -17,19 +17,28 @@ _DUMPED = 4096
 _A_LINE = 16
 
 
-def echo(gatebook: Gatebook, request: dict[str, Any], utc: bool) -> None:
+def echo(gatebook: Gatebook, request: dict[str, Any], utc: bool, reveal: bool = False) -> None:
     """Print a request that the API answered with, and on stderr what is known beside."""
     click.echo(about(request, utc), err=True)
     for line in head(request):
         click.echo(line)
-    kept = bodies.beginning(gatebook, request)
+    if request.get("redacted"):
+        click.echo(f"some of it is masked; gatebook show {request['id']} --reveal: all of it, which is noted", err=True)
+    kept = bodies.beginning(gatebook, request, reveal)
     if kept is None:
         return click.echo("the body was too large to be kept", err=True)
     text, is_whole = body(kept)
     if text:
         click.echo(text)
-    if not is_whole or len(kept) < (request["body_size"] or 0):
+    if not is_whole or _is_cut(request, kept):
         click.echo(f"this is not all of the body; gatebook show {request['id']} --raw: all that is kept", err=True)
+
+
+def _is_cut(request: dict[str, Any], kept: bytes) -> bool:
+    """Whether more than that was sent; a mask is shorter or longer than what it stands for."""
+    if request["truncated"] or bodies.inline(request) is None:
+        return len(kept) < (request["body_size"] or 0)
+    return False
 
 
 def about(request: dict[str, Any], utc: bool) -> str:
@@ -40,9 +49,17 @@ def about(request: dict[str, Any], utc: bool) -> str:
     truncated = ", not all of it kept" if request["truncated"] else ""
     size = f"a body of {shown.size(request['body_size'])}{truncated}"
     return (
-        f"{request['id']}  {when}  from {who} by {request['scheme']},"
+        f"{request['id']}  {when}  from {who} by {_over(request)},"
         f" answered {request['status']} by {shown.text(request['replica'])}, {size}"
     )
+
+
+def _over(request: dict[str, Any]) -> str:
+    match request.get("tls"):  # an older Gatebook does not say
+        case {"version": version, "cipher": cipher, "server_name": server_name}:
+            named = f" to {server_name}" if server_name else ""
+            return shown.text(f"{request['scheme']} ({version}, {cipher}{named})")
+    return str(request["scheme"])
 
 
 def head(request: dict[str, Any]) -> Iterator[str]:
