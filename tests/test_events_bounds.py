@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from listening import Replica, id7, postmaster, replica
 from postgres import Cluster
 
-from gatebook.db.connect import connect
+from gatebook.db.connect import connect, login
 from gatebook.filter import EVERYTHING, condition, parse
 from gatebook.settings import Settings, read
 from gatebook.viewer.api.application import application
@@ -245,6 +246,48 @@ def test_the_ring_takes_as_much_memory_as_it_may_however_many_filters_it_has() -
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert held < few_bytes * 2
+
+
+def test_what_is_forgotten_is_told_to_nobody_any_more(database: Settings) -> None:
+    """Out of memory, with a filter and without, and out of the database; positions at a forgotten one still count."""
+
+    async def story(local: Local, webapp: Replica) -> None:
+        async with local.listening() as live, local.listening("path:/odd") as odd:
+            await webapp.flush([id7(number) for number in (1, 3, 5)], target="/odd")
+            await webapp.flush([id7(number) for number in (2, 4)])
+            await live.until(id7(1), id7(3), id7(5), id7(2), id7(4))
+            await odd.until(id7(1), id7(3), id7(5))
+            first, at_the_third = live.positions[0], live.positions[2]
+            held = local.hub.ring
+            assert held and sum(len(sent) for number in range(held.next) for _, sent in held[number].portion.events)
+            await forget(local.settings, id7(3), id7(4))
+            await webapp.flush([id7(7)], target="/odd")
+            await live.until(id7(1), id7(3), id7(5), id7(2), id7(4), id7(7))
+            assert local.hub.ring is held and held.first == 0  # nobody was interrupted
+            assert held.ids.count(id7(3)) == 1 and id7(3).encode() not in b"".join(
+                sent for number in range(held.next) for _, sent in held[number].portion.events
+            )
+            async with local.listening(last=first) as late, local.listening("path:/odd", last=first) as late_and_odd:
+                await late.until(id7(1), id7(5), id7(2), id7(7))
+                await late_and_odd.until(id7(1), id7(5), id7(7))
+            async with local.listening(last=at_the_third) as resumed:
+                await resumed.until(id7(5), id7(2), id7(7))
+                assert b"event: gap" not in resumed.bytes
+            read = await portion.read(local.database.fetch, position.parse(first), local.hub.redaction)
+            assert [id for (_, id), _ in read.events] == [id7(1), id7(5), id7(2), id7(7)] and read.forgets
+
+    play(database, story)
+
+
+async def forget(settings: Settings, *ids: str) -> None:
+    """As a command that forgets does it."""
+    keeper = await asyncpg.connect(**login(settings, "keeper"))
+    async with keeper.transaction():
+        act = await keeper.fetchval("INSERT INTO trail (act, who, about) VALUES ('forgotten', '', '') RETURNING id")
+        await keeper.execute("DELETE FROM requests WHERE id = ANY ($1)", ids)
+        await keeper.execute("INSERT INTO forgotten SELECT unnest($1::uuid[]), $2", ids, act)
+        await keeper.execute("INSERT INTO batches (ids, newest) VALUES ('{}', '[]')")
+    await keeper.close()
 
 
 def test_one_who_falls_out_of_the_ring_is_let_go_and_resumes(

@@ -154,6 +154,8 @@ class Hub:
             self.ring = Ring(portion.until)
             self._tell()
         elif portion.until != portion.after:
+            if portion.forgets and ring.ids:
+                ring.forget({row[0] for row in await fetch(QUERIES["forgotten"], ring.ids)})
             ring.append(portion)
             self._tell()
         return portion.more

@@ -30,6 +30,7 @@ class Portion:
     events: Sequence[tuple[Key, bytes]]
     more: bool  # there may be others already
     gap: bool = False  # something behind `after` has been pruned
+    forgets: bool = False  # a batch without requests is among its own: something that was told may be forgotten
 
 
 def blocks(events: Iterable[bytes]) -> Iterator[bytes]:
@@ -55,11 +56,13 @@ async def read(
     """
     batches = await fetch(QUERIES["batches"], after.epoch, after.xid + (not after.id), rows)
     gap = bool(batches) and (after.xid, not after.id) < (batches[0]["pruned"], True)
+    forgets = any(not batch["ids"] for batch in batches)
     keys = [(batch["xid"], id) for batch in batches for id in sorted(map(str, batch["ids"]))]
     more = len(keys) >= rows
     keys = [key for key in keys if key > after.key]
     if not keys:
-        return Portion(after, Position(after.epoch, batches[-1]["xid"]) if batches else after, [], more, gap)
+        until = Position(after.epoch, batches[-1]["xid"]) if batches else after
+        return Portion(after, until, [], more, gap, forgets)
     last_of = {xid: id for xid, id in keys}
     keys = keys[:rows]
     wanted = len(keys)
@@ -68,7 +71,7 @@ async def read(
     xid, id = keys[-1]
     until = Position(after.epoch, xid, "" if last_of[xid] == id else id)
     events = [(key, encoded(after.epoch, key, found[key[1]], redaction)) for key in keys if key[1] in found]
-    return Portion(after, until, events, more, gap)
+    return Portion(after, until, events, more, gap, forgets)
 
 
 async def _rows(fetch: Fetch, keys: list[Key], expression: Expression, most_bytes: int) -> Mapping[str, asyncpg.Record]:

@@ -7,7 +7,8 @@ never wait for those with one.
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from dataclasses import replace
 
 from gatebook.filter import EVERYTHING, Expression, is_heavy
 from gatebook.viewer.events.portion import Portion, blocks
@@ -44,6 +45,20 @@ class Entry:
             return 0
         self._taken[filter] = events
         return _TAKEN_BYTES
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """Of its requests."""
+        return (id for (_, id), _ in self.portion.events)
+
+    def forget(self, ids: Set[str]) -> int:
+        """Leave these events empty; the others keep their places. Returns the bytes that are gone."""
+        events = [(key, b"" if key[1] in ids else sent) for key, sent in self.portion.events]
+        gone = sum(len(sent) for _, sent in self.portion.events) - sum(len(sent) for _, sent in events)
+        self.portion = replace(self.portion, events=events)
+        self.bytes -= gone
+        self._blocks = []
+        return gone
 
     def behind(self, position: Position, filter: Filter | None) -> list[bytes]:
         """What a listener at `position` is to be sent, in blocks; joined once for all that take everything."""
@@ -92,6 +107,17 @@ class Ring:
             bytes = entry.take(filter, events)
             entry.bytes += bytes
             self._bytes += bytes
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the requests that are there."""
+        return [id for entry in self._entries for id in entry.ids]
+
+    def forget(self, ids: Set[str]) -> None:
+        """Tell nobody of these any more: they were deleted for good."""
+        for entry in self._entries:
+            if not ids.isdisjoint(entry.ids):
+                self._bytes -= entry.forget(ids)
 
     @property
     def last(self) -> Key | None:
