@@ -16,6 +16,7 @@ from gatebook import look
 from gatebook.access import Hidden
 from gatebook.app import page
 from gatebook.app.page import ROWS, SHOWN, Page, Seen, shown
+from gatebook.redact import Redaction
 
 PAGE = Page()
 ID = "0198c7d2-a1b0-7abc-8def-0123456789ab"
@@ -211,3 +212,11 @@ def test_inlining_leaves_no_blank_or_comment_but_keeps_strings() -> None:
         source, inlined = file.read_text("utf-8"), page._source(file)
         assert re.findall(r'"[^"]*"', inlined) == re.findall(r'"[^"]*"', re.sub(r"(?m)^\s*(//|/\*).*", "", source))
         assert not re.search(r"(?m)^\s|^//|/\*", inlined)
+
+
+def test_what_is_secret_by_its_name_is_masked_in_targets() -> None:
+    page, secret = Page(Redaction(["*token"])), ORDINARY._replace(target="/hook?access_token=hunter2&page=2")
+    assert b"<td>/hook?access_token=[redacted]&amp;page=2<td>" in page.row(secret)
+    cut = ORDINARY._replace(target=f"/{'a' * 90}?token={'hunter2' * 10}"[: SHOWN + 1])
+    assert b"hunter" not in page.row(cut)
+    assert page.row(ORDINARY) == PAGE.row(ORDINARY)

@@ -12,7 +12,7 @@ import hashlib
 import html
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from gatebook import look
 from gatebook.access import Hidden
 from gatebook.app.capture import Record
 from gatebook.identity import utc
+from gatebook.redact import NOTHING, Redaction
 
 ROWS = 25
 SHOWN = 120
@@ -64,9 +65,10 @@ def seen(record: Record, replica: str) -> Seen:
 
 
 class Page:
-    """The template, loaded and split once."""
+    """The template, loaded and split once; `redaction` says what of a target is seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, redaction: Redaction = NOTHING) -> None:
+        self._cells = lru_cache(4096)(partial(_cells, redaction))
         style, script, text = map(_source, (_HERE / "page.css", _HERE / "page.js", _HERE / "page.html"))
         style = _source(look.PALETTE) + style
         text = text.replace('<link rel=stylesheet href="page.css">', f"<style>{style}</style>")
@@ -80,7 +82,7 @@ class Page:
     def row(self, seen: Seen) -> bytes:
         """One `<tr>`, its end tags left out as HTML allows. The time is that of the id: its first 48 bits, in ms."""
         id, *cells = seen
-        return f"<tr><td><a href=_/requests/{id}><time>{utc(id, ' ')}</time></a>{_cells(*cells)}".encode()
+        return f"<tr><td><a href=_/requests/{id}><time>{utc(id, ' ')}</time></a>{self._cells(*cells)}".encode()
 
     def spread(self, replicas: Sequence[str]) -> bytes:
         """Which replica took which request: a lane for each, newest at the right. `replicas`: newest first."""
@@ -131,11 +133,10 @@ def _decoded(head: str, cut: bool) -> str:
         return head
 
 
-@lru_cache(4096)
-def _cells(method: str, target: str, client: str, replica: str, size: int | None) -> str:
+def _cells(redaction: Redaction, method: str, target: str, client: str, replica: str, size: int | None) -> str:
     """What a row has beside its time: whoever sends to a webhook sends the like again and again."""
     return (
-        f"<td>{_word(method)}<td>{shown(target)}<td>{_word(client)}"
+        f"<td>{_word(method)}<td>{shown(redaction.target(target)[0])}<td>{_word(client)}"
         f"<td class=r{look.hue(replica)}>{_word(replica)}<td>{'?' if size is None else f'{size:,}'}"
     )
 

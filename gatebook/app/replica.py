@@ -26,6 +26,7 @@ from gatebook.app.protocol import Connection, Exchange
 from gatebook.app.recent import Recent
 from gatebook.app.recorder import ANSWER_WITHIN_S, Durability, Recorder, Written
 from gatebook.app.writer import Writer
+from gatebook.redact import Redaction
 from gatebook.settings import Address, Settings
 from gatebook.spool import Spool
 
@@ -67,7 +68,7 @@ class Replica:
         self._name = settings.replica
         self._trusted = settings.trusted_proxies
         self._access = Access(settings)
-        self._page = Page()
+        self._page = Page(Redaction(settings.redact))
         self._recent = Recent(self._page)
         self._metrics = Metrics(settings.replica, self._state)
         self._writer = Writer(settings, self._metrics.deduplicated, self._recent)
