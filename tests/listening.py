@@ -117,7 +117,7 @@ async def listen(address: str, last: str = "", **query: str) -> Listener:
         reader, writer = await asyncio.open_connection(*address.split(":"), limit=2**26)
     target = "/_/api/events" + (f"?{urlencode(query)}" if query else "")
     header = f"Last-Event-ID: {last}\r\n" if last else ""
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: gate\r\n{header}\r\n".encode())
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n".encode())
     try:
         async with asyncio.timeout(PATIENCE_S):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
