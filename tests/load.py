@@ -15,6 +15,7 @@ import http.client
 import itertools
 import os
 import secrets
+import ssl
 import threading
 import time
 from collections import Counter
@@ -43,13 +44,20 @@ class Sent:
 
 @contextlib.contextmanager
 def load(
-    url: str, connections: int = 16, *, requests: int = 100_000, seconds: float = 60, timeout: float = 30
+    url: str,
+    connections: int = 16,
+    *,
+    requests: int = 100_000,
+    seconds: float = 60,
+    timeout: float = 30,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Sent]:
     """Requests to `url` over so many connections until the block ends, or `requests` or `seconds` are used up.
 
-    `timeout` is how long one answer may take, in seconds. The block begins when every connection has had an answer.
+    `timeout` is how long one answer may take, in seconds; `tls` is for a `url` with https. The block begins when every
+    connection has had an answer.
     """
-    running = _Load(url, requests, time.monotonic() + seconds, timeout)
+    running = _Load(url, requests, time.monotonic() + seconds, timeout, tls)
     threads = [
         threading.Thread(target=running.client, args=(n % 2 == 0,), name=f"load-{n}") for n in range(connections)
     ]
@@ -66,10 +74,10 @@ def load(
 
 
 class _Load:
-    def __init__(self, url: str, requests: int, deadline: float, timeout: float) -> None:
+    def __init__(self, url: str, requests: int, deadline: float, timeout: float, tls: ssl.SSLContext | None) -> None:
         address = urlsplit(url)
         self._host, self._port = address.hostname, address.port or 80
-        self._requests, self._deadline, self._timeout = requests, deadline, timeout
+        self._requests, self._deadline, self._timeout, self._tls = requests, deadline, timeout, tls
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self.sent = Sent()
@@ -78,7 +86,7 @@ class _Load:
     def client(self, keeps: bool) -> None:
         """One client's requests, one after the other."""
         headers = {} if keeps else {"Connection": "close"}
-        connection = http.client.HTTPConnection(self._host or "", self._port, timeout=self._timeout)
+        connection = self._connection()
         while not self._is_over():
             method, target, body = self._next()
             try:
@@ -91,6 +99,11 @@ class _Load:
                 with self._lock:
                     self.sent.errors.append(f"{method} {target}: {type(error).__name__}: {error}")
         connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._tls:
+            return http.client.HTTPSConnection(self._host or "", self._port, timeout=self._timeout, context=self._tls)
+        return http.client.HTTPConnection(self._host or "", self._port, timeout=self._timeout)
 
     def wait_for(self, answers: int) -> None:
         while self.sent.answered + len(self.sent.errors) < answers and not self._is_over():

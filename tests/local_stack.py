@@ -82,7 +82,8 @@ class Stack:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if "GATEBOOK_TLS_CERT" in self.environment else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     def spooled(self) -> int:
         """How many requests lie in the spools."""

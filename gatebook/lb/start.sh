@@ -230,7 +230,7 @@ trouble() {
     fi
     printf 'pid %s/check.pid; events {} http { server { listen unix:%s/check.sock ssl; %s %s; %s %s; } }\n' \
         "$STATE" "$STATE" ssl_certificate "$1" ssl_certificate_key "$1" >"$STATE/check.conf"
-    nginx -t -q -e stderr -c "$STATE/check.conf" </dev/null 2>&1 | sed -n 's/^nginx: \[emerg\] //p' | head -n 1 |
+    nginx -t -q -e stderr -c "$STATE/check.conf" </dev/null 2>&1 | sed -n 's/.*\[emerg\] //p' | head -n 1 |
         sed 's/.*:://; s/)$//'
     rm -f "$STATE/check.sock"
 }
