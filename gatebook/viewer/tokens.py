@@ -5,6 +5,7 @@ stay so: whoever watches over a Gatebook wants to know that. A flood of wrong on
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -50,16 +51,16 @@ class Tokens:
 
     async def _all(self) -> Mapping[str, Known]:
         async with self._reading:
-            if self._known is None or time.monotonic() - self._read_at > READ_EVERY_S:
-                try:
-                    row = await self._database.row("tokens", within_s=_WITHIN_S)
-                except Unavailable:
-                    if self._known is None:
-                        raise
-                else:
-                    self._known = _known(row)
-                self._read_at = time.monotonic()
+            if time.monotonic() - self._read_at > READ_EVERY_S:
+                await self._read()
+            if self._known is None:
+                raise Unavailable("the database is away, and no tokens are known yet")
             return self._known
+
+    async def _read(self) -> None:
+        with contextlib.suppress(Unavailable):  # then those that are known stay so
+            self._known = _known(await self._database.row("tokens", within_s=_WITHIN_S))
+        self._read_at = time.monotonic()
 
     def _note_use(self, id: str) -> None:
         """In the background; that it was used a minute ago is told to the minute, and is worth no error."""

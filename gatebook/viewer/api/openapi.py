@@ -14,6 +14,9 @@ All of it is read only, `HEAD` works like `GET`, and nothing asked here is recor
 (method, target, header names and values) has one character per byte (latin-1). Times are UTC. Errors are problem
 documents (RFC 9457); a parameter that is not known is an error.
 
+Where `GATEBOOK_VIEW_PASSWORD` is set, all but `/_/health/` is answered 401 to whoever has neither signed in at
+`/_/sign-in` nor shows a token that `gatebook token create` made: `Authorization: Bearer gatebook_...`.
+
 ## Filters
 
 A filter is a list of terms, all of which must be true: `method:POST path:/github/* since:1h`. Between terms may stand
@@ -53,6 +56,8 @@ def install(app: FastAPI) -> None:
     def completed() -> dict[str, Any]:
         document = made()
         schemas = document["components"]["schemas"]
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{}, {"token": []}]
         schemas["Problem"] = schema.Problem.model_json_schema()
         for name, example in EXAMPLES.items():
             schemas[name]["examples"] = [example]
