@@ -35,6 +35,10 @@ class Redaction:
 
         return Redaction(self.patterns, mask)
 
+    def may_mask(self, text: str) -> bool:
+        """False: there is surely nothing to mask in the text, nor in what it is the JSON of. That is known at once."""
+        return bool(self) and ("%" in text or "\\u" in text or self._names.may_be_in(text))
+
     def headers(self, headers: Sequence[Sequence[str]]) -> tuple[list[list[str]], bool]:
         """Names and values, and whether anything was masked: whole values by their names, and pairs in the others."""
         masked = [[name, self._header(name, value)] for name, value in headers]
@@ -42,7 +46,7 @@ class Redaction:
 
     def target(self, target: str) -> tuple[str, bool]:
         """The target of a request (wire text), and whether anything in it was masked."""
-        if not self or not _may_hold(target):
+        if not self.may_mask(target):
             return target, False
         found = self._text(target, partial(pairs.in_target, names=self._names))
         return found, found is not target
@@ -57,7 +61,7 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """Any text of one character for a byte; the very same object when nothing in it is to be masked."""
-        if not self or not _may_hold(text):
+        if not self.may_mask(text):
             return text
         return self._text(text, partial(pairs.in_text, names=self._names))
 
@@ -98,7 +102,7 @@ class Redaction:
 
     def _found(self, text: str, find_pairs: Find) -> Iterator[Span]:
         """In a text as it stands there."""
-        if "%" not in text and "\\u" not in text and not self._names.may_be_in(text):
+        if not self.may_mask(text):
             return
         if '"' in text:
             yield from json_values.spans(text, self._names)
@@ -114,11 +118,6 @@ class Redaction:
             pieces += [body[at : span.start * wide.width], mask.encode(wide.encoding)]
             at = span.end * wide.width
         return b"".join([*pieces, body[at:]])
-
-
-def _may_hold(text: str) -> bool:
-    """Whether there can be a pair, a key, or an escape of one."""
-    return "=" in text or '"' in text or "%" in text
 
 
 NOTHING = Redaction(())

@@ -60,7 +60,7 @@ def item(row: asyncpg.Record, redaction: Redaction) -> dict[str, Any]:
     told["tls"] = row["tls"] and orjson.loads(row["tls"])
     told["target"], target_masked = redaction.target(row["target"])
     told["headers"], headers_masked = orjson.Fragment(row["headers"]), False  # JSON already
-    if redaction:
+    if redaction.may_mask(row["headers"]):
         headers, headers_masked = redaction.headers(orjson.loads(row["headers"]))
         told["headers"] = headers if headers_masked else told["headers"]
     told["redacted"] = target_masked or headers_masked
