@@ -21,7 +21,10 @@ MIB = 1024 * 1024
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 # compose.yaml alone reads these; whoever exports them may still run the local stack.
-_COMPOSES_OWN = ("GATEBOOK_PUBLISH", "GATEBOOK_BASE_PYTHON", "GATEBOOK_BASE_NGINX", "GATEBOOK_BASE_POSTGRES")
+_COMPOSES_OWN = (
+    *("GATEBOOK_PUBLISH", "GATEBOOK_TLS_FOLDER"),
+    *("GATEBOOK_BASE_PYTHON", "GATEBOOK_BASE_NGINX", "GATEBOOK_BASE_POSTGRES"),
+)
 _HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _FROM_FILES = ("POSTGRES_PASSWORD", "GATEBOOK_VIEW_PASSWORD", "GATEBOOK_TOKEN")  # NAME_FILE may name a file instead
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
@@ -248,10 +251,16 @@ class Settings:
     )
     tls_key: Path | None = setting("GATEBOOK_TLS_KEY", "", optional_path, "its private key, PEM")
     rate_limit: int = setting(
-        "GATEBOOK_RATE_LIMIT", "0", whole(0, 1_000_000), "requests a second that a client may send; 0: any number"
+        "GATEBOOK_RATE_LIMIT",
+        "0",
+        whole(0, 1_000_000),
+        "requests a second that a client (an IPv4 address, an IPv6 /64) may send, twice as many at once; 0: any number",
     )
     connection_limit: int = setting(
-        "GATEBOOK_CONNECTION_LIMIT", "0", whole(0, 65535), "connections that a client may have; 0: any number"
+        "GATEBOOK_CONNECTION_LIMIT",
+        "0",
+        whole(0, 65535),
+        "connections, and over HTTP/2 requests, that a client may have under way at once; 0: any number",
     )
     data: Path | None = setting(
         "GATEBOOK_DATA", "", optional_path, "the local stack's folder; else `gatebook` in the user's data folder"
