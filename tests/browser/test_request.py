@@ -351,7 +351,7 @@ def test_a_token_is_decoded_and_said_not_to_be_verified(look: Open, stack: Stack
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
     token = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part({'sub': 'ada<b>', 'exp': 1700000000})}.c2ln"
-    page = look(of(send(stack, "/token", Authorization=f"Bearer {token}")))
+    page = look(of(send(stack, "/token", Authorization=f"Bearer {token}")) + "?reveal=1")
     section = page.get_by_role("region", name="JSON Web Tokens")
     expect(section).to_contain_text("not verified")
     expect(section.locator("pre").nth(0)).to_contain_text('"alg": "HS256"')
