@@ -2,15 +2,23 @@
 
 import os
 import shutil
+import socketserver
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+import wire
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from parts import LoadBalancer, running, short_folder
 
+from gatebook.app.capture import client_address
 from gatebook.lb import config
-from gatebook.settings import read
+from gatebook.settings import networks, read
 
 LB = Path(str(resources.files("gatebook.lb")))
 TEMPLATE = (LB / "nginx.conf.template").read_text()
@@ -112,3 +120,68 @@ def test_without_tls_limits_and_trusted_proxies_nothing_of_them_is_in_the_way() 
 def test_a_placeholder_without_a_value_is_a_mistake_of_ours() -> None:
     with pytest.raises(KeyError):
         config.fill("listen ${PORT};", {})
+
+
+TRUSTED = "127.0.0.0/8, 10.0.0.0/8, 192.0.2.7 2001:db8::/32"
+ADDRESSES = """
+10.0.0.1 10.255.255.255 127.0.0.1 192.0.2.7 192.0.2.8 203.0.113.9 2001:db8::7 2001:db9::7 ::1
+::ffff:10.0.0.1 ::ffff:203.0.113.9
+"""
+NONSENSE = """
+unknown _hidden 10.0.0 10.0.0.256 0x0a000001 fe80::1%eth0 2001:db8:::1 [::1 - 10.0.0.1: 10.0.0.1:0 10.0.0.1:65536
+10.0.0.1:x [2001:db8::1]x unix:/x ,,
+"""
+addresses = st.sampled_from(ADDRESSES.split())
+with_port = st.builds(
+    lambda address, port: f"[{address}]:{port}" if ":" in address else f"{address}:{port}",
+    addresses,
+    st.integers(1, 65535),
+)
+nonsense = st.sampled_from(["", "10.0.0.1\t", *NONSENSE.split()])
+forwarded = st.lists(  # header lines, each of words
+    st.lists(st.one_of(addresses, addresses, with_port, nonsense), max_size=4).map(", ".join), max_size=3
+)
+
+
+class Echo(socketserver.StreamRequestHandler):
+    """In the viewer's place: tells for whom it takes the client to be."""
+
+    def handle(self) -> None:
+        lines = list(iter(lambda: self.rfile.readline().rstrip(b"\r\n"), b""))
+        [client] = [line.partition(b": ")[2] for line in lines if line.lower().startswith(b"x-forwarded-for: ")]
+        self.wfile.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(client), client)
+        )
+
+
+@pytest.fixture(scope="module")
+def seen_by_nginx() -> Iterator[Callable[[list[str]], str]]:
+    """For whom nginx takes a client that sends these lines of X-Forwarded-For, from 127.0.0.1."""
+    with (
+        short_folder() as folder,
+        socketserver.ThreadingUnixStreamServer(str(folder / "viewer.sock"), Echo) as viewer,
+        running([balancer := LoadBalancer(folder, [folder / "none.sock"], GATEBOOK_TRUSTED_PROXIES=TRUSTED)]),
+    ):
+        (folder / "viewer.sock").chmod(0o666)
+        threading.Thread(target=viewer.serve_forever, daemon=True).start()
+
+        def ask(lines: list[str]) -> str:
+            head = "".join(f"X-Forwarded-For: {line}\r\n" for line in lines)
+            answer = wire.ask(balancer.url, f"GET /_/ HTTP/1.1\r\nHost: h\r\n{head}\r\n".encode())
+            assert answer.status == 200
+            return answer.body.decode()
+
+        yield ask
+        viewer.shutdown()
+
+
+@settings(max_examples=int(os.environ.get("GATEBOOK_TEST_EXAMPLES", 300)), deadline=None)
+@given(forwarded)
+@example(["203.0.113.9, 10.0.0.1, "])
+@example(["203.0.113.9", "", "10.0.0.1"])
+def test_nginx_and_a_replica_take_the_same_for_the_client(
+    seen_by_nginx: Callable[[list[str]], str], lines: list[str]
+) -> None:
+    """nginx for the limits and for who looks, the replica for the record: what one believes, the other does."""
+    recorded = client_address("127.0.0.1", [["X-Forwarded-For", line] for line in lines], networks(TRUSTED))
+    assert ip_address(seen_by_nginx(lines)) == ip_address(recorded)

@@ -6,9 +6,10 @@ whoever reads it.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 import orjson
@@ -17,6 +18,8 @@ from gatebook.access import session
 from gatebook.app.hop import Hop
 from gatebook.identity import request_uuid
 from gatebook.settings import Network
+
+_PLACE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")  # an address, perhaps with a port
 
 
 class Record(NamedTuple):
@@ -126,14 +129,16 @@ def declared_length(headers: Sequence[Sequence[str]]) -> int | None:
 def client_address(peer: str, headers: Sequence[Sequence[str]], trusted: Sequence[Network]) -> str:
     """The nearest address that is not a trusted proxy's: `peer`, then X-Forwarded-For from right to left.
 
-    What stands left of the first untrusted address is hearsay, and the walk ends at a word that is no address.
+    What stands left of the first untrusted address is hearsay, and the walk ends at a word that is no address, or
+    with a line that begins with none; other empty words count for nothing (RFC 9110, 5.6.1). nginx finds the same.
     """
     client = peer
     if not _is_trusted(peer, tuple(trusted)):
         return client
-    words = ",".join(value for name, value in headers if name.lower() == "x-forwarded-for").split(",")
+    lines = [value.replace(",", " ") for name, value in headers if name.lower() == "x-forwarded-for"]
+    words = [word for line in lines for at, word in enumerate(line.split(" ")) if word or not at]
     for word in reversed(words):
-        address = _without_port(word.strip())
+        address = _without_port(word)
         if not _is_address(address):
             break
         client = address
@@ -143,9 +148,10 @@ def client_address(peer: str, headers: Sequence[Sequence[str]], trusted: Sequenc
 
 
 def _without_port(word: str) -> str:
-    if word.startswith("["):
-        return word[1:].partition("]")[0]
-    return word.partition(":")[0] if word.count(":") == 1 else word
+    match = _PLACE.fullmatch(word)
+    if match is None or not 0 < int(match[3] or 1) < 65536:
+        return word
+    return match[1] or match[2]
 
 
 def _is_address(word: str) -> bool:
@@ -157,4 +163,6 @@ def _is_address(word: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
-    return any(ip_address(address) in network for network in trusted)
+    found = ip_address(address)
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return any((mapped or found) in network for network in trusted)
