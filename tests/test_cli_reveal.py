@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fake_viewer import FakeViewer, event, page, position, request, stream
+from fake_viewer import FakeViewer, answer, event, page, position, problem, request, stream
 from postgres import Cluster
 from reading import Viewer, objects, run, running
 
@@ -93,3 +93,13 @@ def test_following_asks_to_reveal_only_what_is_to_be_revealed() -> None:
                 assert tail.stdout and objects(tail.stdout.readline())
             assert viewer.asked_at("/_/api/events")[0].query.get("reveal") == asked
             assert viewer.asked_at("/_/api/requests")[0].query.get("reveal") == asked
+
+
+def test_of_a_body_too_large_to_be_masked_the_head_is_shown_and_why_no_more() -> None:
+    told = {**request(1, target="/large", body_size=20_000_000, redacted=False), "body": None, "body_encoding": None}
+    refused = problem(403, detail="too many bytes to mask", hint="reveal=1")
+    paths = {f"/_/api/requests/{told['id']}": [[answer(200, "application/json", json.dumps(told).encode())]]}
+    with FakeViewer({**paths, f"/_/api/requests/{told['id']}/body": [[refused]]}) as viewer:
+        done = run("show", told["id"], "--url", viewer.url)
+    assert done.returncode == 0 and done.stdout == "GET /large HTTP/1.1\nHost: h\n\n"
+    assert done.stderr.endswith("too many bytes to mask; --reveal shows it, which is noted\n")

@@ -9,7 +9,7 @@ from gatebook.cli.reading.revealing import reveal_query
 
 _BEGINNING = 1024 * 1024
 _NOT_FOUND = 404
-_TOO_LARGE = 403  # to be masked
+TOO_LARGE = 403  # to be masked
 
 
 def inline(request: dict[str, Any]) -> bytes | None:
@@ -48,6 +48,6 @@ def is_masked(gatebook: Gatebook, request: dict[str, Any]) -> bool:
         with gatebook.stream(f"/requests/{request['id']}/body", {}, {"Range": "bytes=0-0"}) as answer:
             return "gatebook-redacted" in answer.headers
     except Refused as refused:
-        if refused.status in (_TOO_LARGE, _NOT_FOUND):
-            return refused.status == _TOO_LARGE
+        if refused.status in (TOO_LARGE, _NOT_FOUND):
+            return refused.status == TOO_LARGE
         raise

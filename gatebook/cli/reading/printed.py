@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gatebook.cli.reading import bodies, shown
-from gatebook.cli.reading.remote import Gatebook
+from gatebook.cli.reading.remote import Gatebook, Refused
 
 _DUMPED = 4096
 _A_LINE = 16
@@ -24,7 +24,12 @@ def echo(gatebook: Gatebook, request: dict[str, Any], utc: bool, reveal: bool = 
         click.echo(line)
     if request.get("redacted"):
         click.echo(f"some of it is masked; gatebook show {request['id']} --reveal: all of it, which is noted", err=True)
-    kept = bodies.beginning(gatebook, request, reveal)
+    try:
+        kept = bodies.beginning(gatebook, request, reveal)
+    except Refused as refused:
+        if refused.status != bodies.TOO_LARGE:
+            raise
+        return click.echo(f"{refused.what}; --reveal shows it, which is noted", err=True)
     if kept is None:
         return click.echo("the body was too large to be kept", err=True)
     text, is_whole = body(kept)
