@@ -32,7 +32,7 @@ class Found:
 class Search:
     """One page of at most `limit` requests beyond `cursor`; `progress` and `so_far` say how `run` comes on.
 
-    `columns`, a select list, are what rows have; `id`, `target` and `headers` must be among them.
+    `columns`, a select list, are what rows have (None: all that is shown); `id`, `target` and `headers` must be among them.
     """
 
     def __init__(
@@ -43,8 +43,10 @@ class Search:
         cursor: UUID | None = None,
         newest_first: bool = True,
         deadline_s: float = 8.0,
-        columns: str = QUERIES["columns"],
+        *,
+        columns: str | None = None,
     ) -> None:
+        columns = columns or QUERIES["columns"]
         self._limit = limit
         self._reading = Reading("find", expression, newest_first, [limit + 1, PAGE_BYTES], columns=columns)
         # Without a filter, a row more is as much as a page ever needs to look at.
