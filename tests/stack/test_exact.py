@@ -50,10 +50,10 @@ class Gate:
         self.api = api
 
     def recorded(self, answer: Answer) -> dict[str, Any]:
-        return self.api.get(f"requests/{answer.headers['gatebook-id']}").raise_for_status().json()
+        return self.api.get(f"requests/{answer.headers['gatebook-id']}?reveal=1").raise_for_status().json()
 
     def body(self, answer: Answer) -> bytes:
-        return self.api.get(f"requests/{answer.headers['gatebook-id']}/body").raise_for_status().content
+        return self.api.get(f"requests/{answer.headers['gatebook-id']}/body?reveal=1").raise_for_status().content
 
     def newest(self) -> str:
         return self.api.get("requests?limit=1").raise_for_status().json()["requests"][0]["id"]

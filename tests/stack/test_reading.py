@@ -232,7 +232,10 @@ def test_show_curl_piped_to_a_shell_sends_the_same_again(
     with httpx.Client(base_url=f"{stack.url}/_/api/requests/") as api:
         id = answer.headers["gatebook-id"]
         command = subprocess.run(
-            [str(shell / "gatebook"), "show", id, "--curl"], env=stack.environment, capture_output=True, timeout=60
+            [str(shell / "gatebook"), "show", id, "--curl", "--reveal"],
+            env=stack.environment,
+            capture_output=True,
+            timeout=60,
         )
         assert (command.returncode, command.stderr) == (0, b"")
         note(command.stdout.decode())
@@ -278,6 +281,6 @@ def _run(command: bytes, stack: Stack, shell: Path) -> str:
 
 
 def _recorded(api: httpx.Client, id: str) -> tuple[Any, ...]:
-    found = api.get(id).raise_for_status().json()
+    found = api.get(f"{id}?reveal=1").raise_for_status().json()
     told = tuple(found[name] for name in ("method", "target", "http_version", "headers", "body_size"))
-    return *told, api.get(f"{id}/body").raise_for_status().content
+    return *told, api.get(f"{id}/body?reveal=1").raise_for_status().content
