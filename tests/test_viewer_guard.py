@@ -39,8 +39,9 @@ def locked(cluster) -> Iterator[Viewer]:
 
 
 @pytest.fixture(autouse=True)
-def anew(request) -> None:
+def anew(request, monkeypatch) -> None:
     """Nobody is kept waiting, nobody is known, for what another test did."""
+    monkeypatch.setattr(sign_in, "REST_S", 0.0)
     if "locked" in request.fixturenames:
         viewer = request.getfixturevalue("locked")
         viewer.app._sign_in._attempts = Attempts()
@@ -238,6 +239,16 @@ def test_passwords_are_tried_one_at_a_time_and_few_wait(locked, monkeypatch):
 
     statuses = locked._runner.run(all_at_once())
     assert most == 1 and statuses.count(403) == sign_in.MOST_WAIT and statuses.count(429) == 5
+
+
+def test_guesses_from_many_addresses_leave_most_of_a_core_alone(locked, monkeypatch):
+    monkeypatch.setattr(sign_in, "REST_S", 0.4)
+    began = time.monotonic()
+    for number in range(3):
+        assert sign(locked, "wrong", {"X-Forwarded-For": f"192.0.2.{number}"}).status_code == 403
+    assert time.monotonic() - began > 1.2
+    monkeypatch.setattr(sign_in, "REST_S", 60.0)
+    assert sign(locked).status_code == 303, "who is right does not wait for it"
 
 
 def test_what_cannot_be_noted_lets_nobody_in(locked, monkeypatch):

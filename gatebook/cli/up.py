@@ -1,6 +1,7 @@
 """gatebook up"""
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -37,7 +38,13 @@ def up(scale: str | None, port: str | None, listen: str | None, detach: bool, da
 
     if _is_open_to_others(settings):
         click.echo(_WARNING.format(listen=settings.listen), err=True)
-    start.up(settings, os.environ, folder, detach)
+    start.up(settings, _found_anywhere(os.environ), folder, detach)
+
+
+def _found_anywhere(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with files by names that hold in every folder: parts do not run in this one."""
+    files = {name: value for name, value in environ.items() if name.startswith("GATEBOOK_") and name.endswith("_FILE")}
+    return {**environ, **{name: os.path.abspath(value) for name, value in files.items() if value}}
 
 
 def _is_open_to_others(settings: "Settings") -> bool:

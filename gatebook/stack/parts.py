@@ -148,10 +148,9 @@ class Kit:
 
 
 def _handed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """The user's settings, but for the token, which is for other Gatebooks; files by names that hold in any folder."""
+    """The user's settings, but for the token, which is for other Gatebooks."""
     own = {key: value for key, value in environment.items() if key.startswith("GATEBOOK_")}
-    own = {key: value for key, value in own.items() if key not in ("GATEBOOK_TOKEN", "GATEBOOK_TOKEN_FILE")}
-    return {key: os.path.abspath(value) if key.endswith("_FILE") and value else value for key, value in own.items()}
+    return {key: value for key, value in own.items() if key not in ("GATEBOOK_TOKEN", "GATEBOOK_TOKEN_FILE")}
 
 
 def _without_ours(environment: Mapping[str, str]) -> dict[str, str]:

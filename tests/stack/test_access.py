@@ -8,6 +8,8 @@ import contextlib
 import http.client
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -362,6 +364,14 @@ def test_a_stack_that_others_reach_warns_unless_something_is_asked_of_them(own_s
         "Warning: whoever reaches 0.0.0.0 can read all that is recorded\nTry:     GATEBOOK_VIEW_PASSWORD"
     )
     assert "Warning" not in up(GATEBOOK_VIEW_PASSWORD=PASSWORD) + own_stack.gatebook("up", "-d", "--scale", 1).stderr
+
+
+def test_a_password_file_is_found_from_where_the_command_was_given(own_stack: Stack) -> None:
+    (own_stack.folder / "word").write_text(f"{PASSWORD}\n")
+    environment = {**own_stack.environment, "GATEBOOK_VIEW_PASSWORD_FILE": "word"}
+    command = [sys.executable, "-P", "-m", "gatebook", "up", "-d", "--scale", "1"]
+    subprocess.run(command, cwd=own_stack.folder, env=environment, check=True, capture_output=True, timeout=120)
+    assert sign_in(own_stack).status == 303
 
 
 def test_only_networks_that_may_look_see_anything(own_stack: Stack) -> None:
