@@ -32,7 +32,7 @@ class Found:
 class Search:
     """One page of at most `limit` requests beyond `cursor`; `progress` and `so_far` say how `run` comes on.
 
-    `columns`, a select list, are what rows have (None: all that is shown); `id`, `target` and `headers` must be among them.
+    `columns`, a select list with `id`, `target` and `headers`, are what rows have; None: all that is shown.
     """
 
     def __init__(
