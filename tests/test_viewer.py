@@ -297,6 +297,7 @@ def test_openapi_describes_what_is_answered(viewer):
         "/_/api/gate",
         "/_/api/events",
         "/_/api/audit",
+        "/_/api/trail",
         "/_/metrics",
     }
     assert "HTTPValidationError" not in document["components"]["schemas"]

@@ -37,7 +37,7 @@ def test_parameters_are_refused_here_too(viewer: Viewer) -> None:
 
 def test_the_index_names_everything(viewer: Viewer) -> None:
     here = viewer.get("/_/api").json()["see"]
-    parts = {"requests", "counts", "events", "filter", "audit", "gate", "metrics", "docs", "openapi", "ready", "viewer"}
-    assert set(here) == parts
+    parts = {"requests", "counts", "events", "filter", "audit", "trail", "gate", "metrics", "docs", "openapi", "ready"}
+    assert set(here) == parts | {"viewer"}
     for name in set(here) - {"events"}:
         assert viewer.request("HEAD", here[name]).status_code == (503 if name == "audit" else 200), name

@@ -13,7 +13,7 @@ from gatebook.errors import exit_politely
 
 COMMANDS = (
     "up", "down", "ps", "scale", "restart", "logs", "psql",
-    "tail", "show", "wait", "count", "audit", "forget", "completion",
+    "tail", "show", "wait", "count", "audit", "trail", "forget", "token", "completion",
 )  # fmt: skip
 
 

@@ -46,6 +46,14 @@ SELECT id FROM requests ORDER BY id LIMIT 1;
 -- A line in the trail: act, who, client, about, requests.
 INSERT INTO trail (act, who, client, about, requests) VALUES ($1, $2, $3::text::inet, $4, $5);
 
+-- name: trail
+-- The $2 newest lines of it, before line $1 (null: of all); `at` in Unix milliseconds.
+SELECT id, floor(extract(epoch FROM at) * 1000)::bigint AS at, act, who, host(client) AS client, about, requests, reason
+FROM trail
+WHERE id < coalesce($1::bigint, 9223372036854775807)
+ORDER BY id DESC
+LIMIT $2::bigint;
+
 -- name: tokens
 -- All tokens, a column each for what is known of them (null: there are none).
 SELECT array_agg(id) AS ids, array_agg(name) AS names, array_agg(hash) AS hashes FROM tokens;

@@ -18,6 +18,7 @@ from gatebook.viewer.api import filter as filter_api
 from gatebook.viewer.api import gate as gate_api
 from gatebook.viewer.api import passage as passage_api
 from gatebook.viewer.api import requests as requests_api
+from gatebook.viewer.api import trail as trail_api
 from gatebook.viewer.api.answer import json_answer
 from gatebook.viewer.api.envelope import Envelope
 from gatebook.viewer.api.packed import Packed
@@ -98,6 +99,7 @@ async def index() -> Response:
         "events": "/_/api/events",
         "filter": "/_/api/filter",
         "audit": "/_/api/audit",
+        "trail": "/_/api/trail",
         "gate": "/_/api/gate",
         "metrics": "/_/metrics",
         "docs": "/_/api/docs",
@@ -115,6 +117,7 @@ _PARTS = (
     ("counts", counts_api.router),
     ("events", events_api.router),
     ("audit", audit_api.router),
+    ("audit", trail_api.router),
     ("health", gate_api.router),
     ("health", metrics.router),
     ("docs", docs.router),

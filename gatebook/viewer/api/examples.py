@@ -69,6 +69,22 @@ _PASSAGE = {
     "replica": "webapp-2",
 }
 
+_TRAIL = {
+    "acts": [
+        {
+            "id": 1043,
+            "at": "2026-11-23T12:00:00.123Z",
+            "act": "forgotten",
+            "who": "operator",
+            "client": None,
+            "about": "client since",
+            "requests": 12,
+            "reason": "asked for by the client",
+        }
+    ],
+    "next": None,
+}
+
 EXAMPLES: dict[str, Any] = {
     "Recorded": _RECORDED,
     "Whole": {**_RECORDED, "body": '{"ref":"refs/heads"}', "body_encoding": "utf-8"},
@@ -77,5 +93,6 @@ EXAMPLES: dict[str, Any] = {
     "Counts": _COUNTS,
     "Gate": _GATE,
     "Passage": _PASSAGE,
+    "Trail": _TRAIL,
     "Problem": _PROBLEM,
 }

@@ -30,7 +30,7 @@ _TAGS = {
     "requests": "What was recorded: lists, one by one, bodies",
     "counts": "How many there are, for charts",
     "events": "What is recorded from now on",
-    "audit": "Whether all that was acknowledged is recorded",
+    "audit": "Whether all that was acknowledged is recorded, and what was done with it",
     "health": "Whether the viewer works, and what there is to measure",
 }
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, IPvAnyAddress
 
 from gatebook.viewer.api.parameters import CURSOR
 from gatebook.viewer.row import Recorded, Wire
@@ -202,3 +202,26 @@ class Passage(BaseModel):
     status: int = Field(description="what was answered")
     durability: str = Field(description="committed or spooled; empty when it was not recorded")
     replica: str = Field(description="who recorded it; empty when nobody did")
+
+
+class Act(BaseModel):
+    """A line of the trail."""
+
+    id: int
+    at: datetime
+    act: str = Field(description="signed in, token created, token revoked, revealed, forgotten")
+    who: str = Field(description="session, token NAME, operator, or anybody where nobody is asked who they are")
+    client: IPvAnyAddress | None = Field(description="from where; null: on the machine itself")
+    about: str = Field(description="the path asked for, the token's name, the fields of the filter")
+    requests: int | None = Field(description="how many it was about; null where that is not known")
+    reason: str | None = Field(description="as given by who did it")
+
+
+TRAIL_CURSOR = "^[1-9][0-9]{0,17}$"
+
+
+class Trail(BaseModel):
+    """What was done with the records, newest first."""
+
+    acts: list[Act]
+    next: str | None = Field(pattern=TRAIL_CURSOR, description="the cursor of the page after this one; null at the end")
