@@ -19,15 +19,17 @@ _POLL_S = 0.2
 def logs(names: tuple[str, ...], follow: bool, tail: int | None, no_log_prefix: bool, data: str | None) -> None:
     """Show what the parts said: lb, webapp-1 and so on (webapp: all), viewer, db, runner.
 
-    `access` is the load balancer's log of requests, shown only when asked for.
+    `access` is the load balancer's log of requests, shown only when asked for. What is secret by its name is masked in
+    the targets that it and others tell of.
 
     \b
     gatebook logs -f
     gatebook logs --tail 20 webapp
     gatebook logs -f access --no-log-prefix
     """
-    _, folder = stack(data)
+    settings, folder = stack(data)
     from gatebook.errors import UserError
+    from gatebook.redact import Redaction
     from gatebook.stack import control
     from gatebook.stack import logs as files
 
@@ -37,9 +39,10 @@ def logs(names: tuple[str, ...], follow: bool, tail: int | None, no_log_prefix: 
     if unknown:
         known = sorted(path.stem for path in folder.logs.glob("*.log"))
         raise UserError(f"there is no log of {unknown[0]}", f"one of: {', '.join(known)}")
-    prefix = files.Prefix(sys.stdout.isatty())
+    prefix, redaction = files.Prefix(sys.stdout.isatty()), Redaction(settings.redact)
 
     def show(name: str, line: str) -> None:
+        line = redaction.text(line)
         click.echo(line if no_log_prefix else prefix.line(name, line))
 
     for name, line in reader.last(tail):
