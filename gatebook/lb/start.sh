@@ -228,11 +228,16 @@ trouble() {
         echo "the key is encrypted, and nobody is there to say its passphrase"
         return
     fi
-    printf 'pid %s/check.pid; events {} http { server { listen unix:%s/check.sock ssl; %s %s; %s %s; } }\n' \
-        "$STATE" "$STATE" ssl_certificate "$1" ssl_certificate_key "$1" >"$STATE/check.conf"
-    nginx -t -q -e stderr -c "$STATE/check.conf" </dev/null 2>&1 | sed -n 's/.*\[emerg\] //p' | head -n 1 |
-        sed 's/.*:://; s/)$//'
+    {
+        printf 'pid %s/check.pid; events {} http { access_log off; ' "$STATE"
+        for use in client_body proxy fastcgi uwsgi scgi; do printf '%s_temp_path %s/unused_temp; ' $use "$STATE"; done
+        printf 'server { listen unix:%s/check.sock ssl; ssl_certificate %s; ssl_certificate_key %s; } }\n' "$STATE" "$1" "$1"
+    } >"$STATE/check.conf"
+    if said=$(nginx -t -q -e stderr -c "$STATE/check.conf" </dev/null 2>&1); then said=''; fi
     rm -f "$STATE/check.sock"
+    [ -n "$said" ] || return 0
+    reason=$(printf '%s\n' "$said" | sed -n 's/.*\[emerg\] \([0-9#]*: \)\{0,1\}//p' | head -n 1)
+    printf '%s\n' "${reason:-$said}" | sed 's/.*:://; s/)$//'
 }
 
 # take_pair: the certificate for nginx's start

@@ -27,6 +27,12 @@ _ASK_NGINX = """\
 pid {folder}/check.pid;
 events {{}}
 http {{
+    access_log off;
+    client_body_temp_path {folder}/unused_temp;
+    proxy_temp_path {folder}/unused_temp;
+    fastcgi_temp_path {folder}/unused_temp;
+    uwsgi_temp_path {folder}/unused_temp;
+    scgi_temp_path {folder}/unused_temp;
     server {{
         listen unix:{folder}/check.sock ssl;
         ssl_certificate {pair};
@@ -124,7 +130,7 @@ class Certificate:
         if not done.returncode:
             return ""
         said = done.stderr.decode(errors="replace")
-        reason = re.search(r"\[emerg\] (?:.*::)?(.*?)\)?$", said, re.MULTILINE)
+        reason = re.search(r"\[emerg\] (?:[0-9#]+: )?(?:.*::)?(.*?)\)?$", said, re.MULTILINE)
         return reason[1] if reason else said.strip()
 
 
