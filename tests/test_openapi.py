@@ -26,7 +26,7 @@ from gatebook.identity import unix_ms
 from gatebook.viewer.search.counting import BY
 
 PLACE = Path(__file__).parent / "openapi"
-LONGEST_S = 60
+LONGEST_S = 240
 BODIES = (b"", b'{"a": 1}', b"gr\xc3\xbc\xc3\x9fe", bytes(range(256)), None)
 
 
