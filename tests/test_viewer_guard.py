@@ -396,6 +396,12 @@ def test_a_token_is_revoked_within_a_second(locked, monkeypatch):
     assert locked.get("/_/api/gate", bearer(text)).status_code == 401
 
 
+def test_a_token_that_was_just_made_is_known_at_once(locked):
+    assert locked.get("/_/api/gate", bearer(make_token(locked))).status_code == 200
+    locked._runner.run(asyncio.sleep(tokens.READ_FOR_UNKNOWN_EVERY_S))  # far less than READ_EVERY_S
+    assert locked.get("/_/api/gate", bearer(make_token(locked, "other"))).status_code == 200
+
+
 def test_many_wrong_tokens_ask_the_database_once(locked, monkeypatch):
     asked = []
     database = locked.app._tokens._database
@@ -406,7 +412,8 @@ def test_many_wrong_tokens_ask_the_database_once(locked, monkeypatch):
         return await row(query, *values, **more)
 
     monkeypatch.setattr(database, "row", counted)
-    monkeypatch.setattr(tokens, "READ_EVERY_S", 60)
+    for name in ("READ_EVERY_S", "READ_FOR_UNKNOWN_EVERY_S"):
+        monkeypatch.setattr(tokens, name, 60)
     for _ in range(20):
         assert locked.get("/_/api/requests", bearer(token.new().text)).status_code == 401
     assert asked == ["tokens"]

@@ -33,6 +33,7 @@ async function look() {
 
 async function asked() {
     const answer = await fetch(api("gate"), { signal: AbortSignal.timeout(PATIENCE_MS) })
+    if (answer.status == 401) throw new Error("You are not signed in any more. Reload this page to sign in again")
     if (!answer.ok) throw new Error("The viewer does not answer. Requests are recorded all the same")
     return answer.json()
 }
