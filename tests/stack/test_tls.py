@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import ssl
+import string
 import subprocess
 import threading
 import time
@@ -17,10 +18,24 @@ import httpx
 import pytest
 from certificates import NAME, Pair, make, trusting_anybody
 from http2 import Fields, Http2, Unprocessed, fields
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from load import load
 from local_stack import Stack, assert_kept, made_stack, until
 
 MIB = 1024 * 1024
+MOVED = {
+    "te",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "expect",
+    "cookie",
+}
+MOVED |= {"content-length"}  # where nginx joins them, moves them, or says that HTTP/2 has them not
 RENEWED_WITHIN_S = 30.0  # it takes two seconds
 
 
@@ -45,8 +60,16 @@ def pair_of(stack: Stack) -> Pair:
 
 @pytest.fixture
 def client(tls_stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=tls_stack.url, verify=trusting_anybody(), timeout=30, trust_env=False) as made:
+    with reader(tls_stack) as made:
         yield made
+
+
+def reader(stack: Stack) -> httpx.Client:
+    return httpx.Client(base_url=stack.url, verify=trusting_anybody(), timeout=30, trust_env=False)
+
+
+def connection_of(stack: Stack) -> contextlib.closing[Http2]:
+    return contextlib.closing(Http2(stack.url))
 
 
 Asks = Callable[[Fields, bytes], tuple[int, dict[str, Any] | None]]
@@ -57,8 +80,7 @@ def over_http2(tls_stack: Stack, client: httpx.Client) -> Iterator[Asks]:
     """Send a request over HTTP/2; returns the status and what was recorded of it, if that was acknowledged."""
 
     def ask(sent: Fields, body: bytes = b"") -> tuple[int, dict[str, Any] | None]:
-        connection = Http2(tls_stack.url)
-        with contextlib.closing(connection):
+        with connection_of(tls_stack) as connection:
             answer = connection.ask(sent, body)
         id = answer.headers.get("gatebook-id")
         return answer.status, client.get(f"/_/api/requests/{id}").raise_for_status().json() if id else None
@@ -105,6 +127,44 @@ def test_a_request_over_http2_is_recorded_as_it_was_sent(over_http2: Asks) -> No
     assert (found["method"], found["target"], found["http_version"]) == ("PATCH", "/a//b/../%2F?q=\xe9", "2.0")
     assert (found["scheme"], found["body_size"]) == ("https", 4)
     assert found["headers"] == [["Host", NAME], *map(list, headers)]
+
+
+h2_names = st.text(
+    st.characters(max_codepoint=255, min_codepoint=33, exclude_characters=":\x7f" + string.ascii_uppercase),
+    min_size=1,
+    max_size=30,
+).filter(lambda name: name not in MOVED)
+h2_values = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"), max_size=60)
+h2_paths = st.text(st.characters(max_codepoint=255, min_codepoint=33, exclude_characters="\x7f"), max_size=60)
+
+
+@settings(max_examples=int(os.environ.get("GATEBOOK_TEST_EXAMPLES", 100)), deadline=None)
+@given(
+    st.sampled_from(["GET", "POST", "FOO", "PROPFIND", "X-Y_Z"]),
+    h2_paths.map(lambda rest: f"/{rest}").filter(lambda path: not path.startswith("/_/")),
+    st.lists(st.tuples(h2_names, h2_values), max_size=8),
+    st.binary(max_size=300),
+)
+def test_whatever_nginx_accepts_over_http2_is_what_is_kept(
+    tls_stack: Stack, method: str, path: str, headers: list[tuple[str, str]], body: bytes
+) -> None:
+    with connection_of(tls_stack) as connection, reader(tls_stack) as client:
+        answer = connection.ask(fields(method, path, *headers), body)
+        if answer.status == 400:
+            assert is_refused(path), "README says which"
+            return
+        assert answer.status == 200
+        place = f"/_/api/requests/{answer.headers['gatebook-id']}"
+        found = client.get(place).raise_for_status().json()
+        assert (found["method"], found["target"], found["http_version"]) == (method, path, "2.0")
+        assert found["headers"] == [["Host", NAME], *map(list, headers)]
+        assert client.get(f"{place}/body").content == body
+
+
+def is_refused(path: str) -> bool:
+    """Whether nginx takes the target for malformed, or leading out of its root."""
+    plain = path.partition("?")[0].partition("#")[0]
+    return "%" in plain or "/.." in plain
 
 
 def test_cookies_of_http2_are_joined_and_come_last(over_http2: Asks) -> None:
@@ -367,7 +427,7 @@ def test_a_pair_that_is_wrong_is_said_and_not_taken_whatever_nginx_reads_anew(
 
 def test_what_is_wrong_with_a_certificate_is_said_before_anything_starts(own_stack: Stack, tmp_path: Path) -> None:
     one, other, locked = make(tmp_path / "1"), make(tmp_path / "2"), make(tmp_path / "3", passphrase=b"x")
-    for settings, said in (
+    for chosen, said in (
         ({"GATEBOOK_TLS_CERT": str(one.certificate)}, "GATEBOOK_TLS_CERT is set and GATEBOOK_TLS_KEY is not"),
         ({"GATEBOOK_TLS_KEY": str(one.key)}, "GATEBOOK_TLS_KEY is set and GATEBOOK_TLS_CERT is not"),
         (Pair(one.certificate, tmp_path / "none").settings, "cannot be read: No such file or directory"),
@@ -376,7 +436,7 @@ def test_what_is_wrong_with_a_certificate_is_said_before_anything_starts(own_sta
         (Pair(one.key, one.key).settings, "cannot be used: no start line:Expecting: TRUSTED CERTIFICATE"),
         (locked.settings, "the key is encrypted"),
     ):
-        done = own_stack.gatebook("up", "--detach", check=False, **settings)
+        done = own_stack.gatebook("up", "--detach", check=False, **chosen)
         assert done.returncode == 1
         assert "Error: GATEBOOK_TLS_" in done.stderr and said in done.stderr and "Try:   " in done.stderr
         assert "PRIVATE KEY" not in done.stderr.replace("ANY PRIVATE KEY", "")
