@@ -5,8 +5,10 @@
 Rule: nothing that a client sent leaves here but through a Redaction, which decides what of it is seen.
 """
 
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -50,6 +52,9 @@ class Recorded(BaseModel):
     redacted: bool = Field(description="some values here are masked, see GATEBOOK_REDACT; `reveal=1` shows them")
 
 
+T = TypeVar("T")
+
+_ASIDE_CHARACTERS = 128 * 1024
 _COLUMNS = tuple(name for name in Recorded.model_fields if name != "redacted")
 
 
@@ -65,6 +70,15 @@ def item(row: asyncpg.Record, redaction: Redaction) -> dict[str, Any]:
         told["headers"] = headers if headers_masked else told["headers"]
     told["redacted"] = target_masked or headers_masked
     return told
+
+
+async def items(
+    rows: Sequence[asyncpg.Record], redaction: Redaction, make: Callable[[asyncpg.Record, Redaction], T]
+) -> list[T]:
+    """What `make` makes of each; while others are answered, where that takes long: a MiB of the worst takes 0.5 s."""
+    if sum(len(row["headers"]) + len(row["target"]) for row in rows) < _ASIDE_CHARACTERS:
+        return [make(row, redaction) for row in rows]
+    return await asyncio.to_thread(lambda: [make(row, redaction) for row in rows])
 
 
 def unpacked(row: asyncpg.Record, redaction: Redaction) -> dict[str, Any]:

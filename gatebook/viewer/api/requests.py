@@ -20,7 +20,7 @@ from gatebook.viewer.api.parameters import Begin, Cursor, Db, Filter
 from gatebook.viewer.api.problem import Problem
 from gatebook.viewer.api.told import Told, by_lines
 from gatebook.viewer.database import Database
-from gatebook.viewer.row import item
+from gatebook.viewer.row import item, items
 from gatebook.viewer.search import Search
 from gatebook.viewer.shown import hidden
 from gatebook.viewer.shown.said import said
@@ -75,7 +75,7 @@ class _Paging:
         found = await self._search.run()
         await self._sight.note(len(found.rows))
         return {
-            "requests": [item(row, self._sight.redaction) for row in found.rows],
+            "requests": await items(found.rows, self._sight.redaction, item),
             "next": self._begin.next(found.next),
             "complete": found.complete,
             "reached": None if found.reached_ms is None else rfc3339(found.reached_ms),
@@ -93,7 +93,7 @@ async def one_request(request: Request, database: Db, id: UUID, reveal: Reveal =
     if row is None:
         raise not_recorded(id)
     await sight.note(1)
-    told, shown = item(row, sight.redaction), row["body"]
+    [told], shown = await items([row], sight.redaction, item), row["body"]
     if shown:
         shown, masked = await asyncio.to_thread(
             hidden.body, sight.redaction, shown, said(orjson.loads(row["headers"])).codings, row["truncated"]

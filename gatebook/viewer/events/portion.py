@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import orjson
@@ -11,7 +12,7 @@ from gatebook.filter import EVERYTHING, Expression, Parameters, condition
 from gatebook.redact import Redaction
 from gatebook.viewer.database import QUERIES as VIEWER_QUERIES
 from gatebook.viewer.events.position import Key, Position
-from gatebook.viewer.row import item
+from gatebook.viewer.row import item, items
 
 QUERIES = named("gatebook.viewer.events", "events.sql")
 Fetch = Callable[..., Awaitable[list[asyncpg.Record]]]  # (statement, *values)
@@ -70,7 +71,9 @@ async def read(
     more = more or len(keys) < wanted
     xid, id = keys[-1]
     until = Position(after.epoch, xid, "" if last_of[xid] == id else id)
-    events = [(key, encoded(after.epoch, key, found[key[1]], redaction)) for key in keys if key[1] in found]
+    keys = [key for key in keys if key[1] in found]
+    told = await items([found[id] for _, id in keys], redaction, item)
+    events = [(key, encoded(after.epoch, key, one)) for key, one in zip(keys, told, strict=True)]
     return Portion(after, until, events, more, gap, forgets)
 
 
@@ -86,7 +89,7 @@ async def _rows(fetch: Fetch, keys: list[Key], expression: Expression, most_byte
         del keys[len(keys) // 2 or 1 :]
 
 
-def encoded(epoch: str, key: Key, row: asyncpg.Record, redaction: Redaction) -> bytes:
+def encoded(epoch: str, key: Key, told: Mapping[str, Any]) -> bytes:
     """One event. JSON may have line ends between its values, which would end ours."""
-    data = orjson.dumps(item(row, redaction)).replace(b"\n", b" ").replace(b"\r", b" ")
+    data = orjson.dumps(told).replace(b"\n", b" ").replace(b"\r", b" ")
     return b"id: %s-%d-%s\nevent: request\ndata: %s\n\n" % (epoch.encode(), key[0], key[1].encode(), data)

@@ -21,7 +21,7 @@ from gatebook.viewer.pages import link
 from gatebook.viewer.pages.narrowing import Narrowing
 from gatebook.viewer.pages.recorded import SILENT_AFTER_S
 from gatebook.viewer.pages.template import render
-from gatebook.viewer.row import unpacked
+from gatebook.viewer.row import items, unpacked
 from gatebook.viewer.search import Search
 from gatebook.viewer.sight import Sight
 
@@ -77,7 +77,7 @@ async def listing(request: Request, filter: str, cursor: str | None = None) -> d
         return told | {"status": 503, "away": "the database does not answer"}
     reached = None if found.complete or found.reached_ms is None else rfc3339(found.reached_ms)
     return told | {
-        "rows": [unpacked(row, masking) for row in found.rows],
+        "rows": await items(found.rows, masking, unpacked),
         "next": begin.next(found.next),
         "reached": reached,
     }
