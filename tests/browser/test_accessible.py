@@ -182,7 +182,7 @@ STATES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "offers": ("/_/", offers),
     "saved": (f"/_/?filter={SHOP}", saved),
     "choosing": (f"/_/?filter={SHOP}&compare={{json}}", nothing),
-    "unfolded": (f"/_/requests/{{json}}?filter={SHOP}", unfolded),
+    "unfolded": (f"/_/requests/{{json}}?filter={SHOP}&reveal=1", unfolded),
     "decoded": ("/_/requests/{gzip}?decoded=1", nothing),
     "as hex": ("/_/requests/{text}?view=hex&at=73728", nothing),
     "compare": ("/_/compare/{json}/{other}", nothing),

@@ -138,7 +138,8 @@ def recorded(stack: Stack) -> int:
 
 
 def get(stack: Stack, path: str) -> Answer:
-    return ask(stack.url, f"GET {path} HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\nConnection: close\r\n\r\n".encode())
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
+    return ask(stack.url, head.encode())
 
 
 def row(page: Page, id: str) -> Locator:

@@ -303,10 +303,10 @@ def test_copied_as_curl_a_shell_sends_the_same_again(
 
 
 def test_a_header_a_link_and_an_id_are_copied_as_they_are(look: Open, stack: Stack) -> None:
-    id = send(stack, "/copied", b"", "GET", X_Token="  a  b")
+    id = send(stack, "/copied", b"", "GET", X_Sample="  a  b")
     page = look(of(id), permissions=["clipboard-read", "clipboard-write"])
     for button, expected in [
-        ("Copy the value of X-Token", "a  b"),
+        ("Copy the value of X-Sample", "a  b"),
         ("Copy link", stack.url + of(id)),
     ]:
         page.get_by_role("button", name=button).click()
