@@ -495,6 +495,37 @@ def test_an_answer_that_goes_on_ends_with_the_session_or_the_token(locked, monke
     assert cancelled == ["cut", "cut"]
 
 
+def test_a_viewer_that_ends_cuts_what_is_left_without_a_word(locked, monkeypatch, caplog):
+    """As uvicorn does after its grace: what an application raises then would be in the log, with a traceback."""
+    began, ended = asyncio.Event(), []
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    monkeypatch.setattr(locked.app, "_app", endless)
+
+    async def story() -> None:
+        cookie = f"{session.COOKIE}={locked.app._access.new_session(time.time())}".encode()
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/_/api/events",
+            "query_string": b"",
+            "headers": [(b"cookie", cookie)],
+        }
+        answering = asyncio.create_task(locked.app(scope, asyncio.Event().wait, asyncio.Event().wait))
+        await began.wait()
+        answering.cancel()
+        await answering
+
+    locked._runner.run(story())
+    assert ended == [True] and not caplog.records
+
+
 # Networks and names
 
 

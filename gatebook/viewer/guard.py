@@ -107,6 +107,8 @@ class Guard:
                 await asyncio.wait({answering}, timeout=longest_s)
                 if not answering.done() and not await self._is_still(request, passed):
                     break
+        except asyncio.CancelledError:
+            pass  # by the server, which ends: see Envelope
         finally:
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
