@@ -324,6 +324,22 @@ def test_what_comes_out_of_a_spool_and_was_forgotten_is_not_written(database: Se
     assert "/2|webapp-9" in rows
 
 
+@pytest.mark.parametrize("wrong", [{"method": "\ud800"}, {"body_size": 2**63}, {"peer": "nobody"}, {"headers": "{"}])
+def test_what_cannot_be_drained_leaves_no_transaction_open(
+    database: Settings, cluster: Cluster, wrong: dict[str, object]
+) -> None:
+    """Whoever finds it wrong, PostgreSQL, its driver or we: what is captured next is committed."""
+
+    async def story(writer: Writer) -> None:
+        deadline = asyncio.get_running_loop().time() + 30
+        with pytest.raises((Unwritable, TypeError)):
+            await writer.write([record(1)._replace(**wrong)], False, deadline, "webapp-9")
+        await write(writer, [record(2)], False)
+        assert cluster.psql("SELECT target FROM requests", database.postgres_db) == "/2"
+
+    play(database, story)
+
+
 def test_a_flush_costs_the_same_however_many_days_are_kept(database: Settings) -> None:
     """It opens no partition but those that it writes to: reading them all took 4 ms with a year of them."""
 

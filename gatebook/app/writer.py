@@ -171,7 +171,7 @@ class Writer:
             forgotten = await _forgotten(connection, [record.id for record in records])
             seen = await self._write([record for record in records if record.id not in forgotten], False, replica)
             await connection.execute("COMMIT")
-        except (asyncpg.PostgresError, NotRecorded):  # not when time is up: it may be silent, and is let go of
+        except Exception:  # not when time is up: then it may be silent, and is let go of
             await connection.execute("ROLLBACK")
             raise
         return seen
