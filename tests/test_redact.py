@@ -320,6 +320,12 @@ def test_the_names_of_hostile_keys_are_looked_at_in_linear_time() -> None:
     assert time.monotonic() - began < 10
 
 
+def test_a_name_of_very_many_steps_is_known_by_its_ends() -> None:
+    long = ".".join(map(str, range(100_000)))
+    for name, is_masked in ((f"{long}.token", True), (f"token.{long}", True), (long, False)):
+        assert REDACTION.target(f"/?{name}=x")[1] == is_masked
+
+
 def test_bytes_that_are_no_text_stay_as_they_are() -> None:
     body = os.urandom(MIB)
     assert REDACTION.body(body) == (body, False)

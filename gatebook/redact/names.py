@@ -1,7 +1,8 @@
 """Which names are meant.
 
 Case does not count, and a * stands for anything. A name that says where in something it is, `user[password]` or
-`user.password`, is meant when its end or any step on the way is.
+`user.password`, is meant when its end or any step on the way is; of one that nobody ever had, so long is it, what stands
+at its beginning and at its end counts.
 """
 
 import re
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 
 _CACHED = 4096  # names, and
 _LONGEST_CACHED = 100  # characters of one
+_LONGEST = 1000  # characters, beyond which not each step is looked at: there may be a million
 _STEPS = re.compile(r"[\[\].]+")
 
 
@@ -43,6 +45,8 @@ class Names:
     def _is_meant(self, name: str) -> bool:
         if self._is_one(name):
             return True
+        if len(name) > _LONGEST:
+            name = f"{name[: _LONGEST // 2]}.{name[-_LONGEST // 2 :]}"
         steps = _STEPS.split(name)
         return len(steps) > 1 and any(self._is_one(step) for step in steps if step)
 
