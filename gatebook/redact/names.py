@@ -1,8 +1,8 @@
 """Which names are meant.
 
 Case does not count, and a * stands for anything. A name that says where in something it is, `user[password]` or
-`user.password`, is meant when its end or any step on the way is; of one that is longer than any real one, what stands at
-its beginning and at its end counts.
+`user.password`, is meant when its end or any step on the way is; of one that is longer than any real one, what stands
+at its beginning and at its end counts.
 """
 
 import re
