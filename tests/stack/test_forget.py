@@ -1,10 +1,13 @@
 """`gatebook forget` on a real stack: under load, killed in the middle, with copies wherever we keep some."""
 
+import contextlib
 import http.client
 import os
+import pty
 import re
 import signal
 import subprocess
+import sys
 from typing import Any
 
 import orjson
@@ -149,3 +152,32 @@ def test_whoever_does_not_say_what_is_told_so(own_stack: Stack) -> None:
     own_stack.sql("ALTER ROLE gatebook_keeper CONNECTION LIMIT 0")
     refused = own_stack.gatebook("forget", "path:/a", "--yes", check=False)
     assert refused.returncode == 1 and "Error: no database answered" in refused.stderr
+
+
+def test_on_a_terminal_it_asks_and_no_is_no(own_stack: Stack) -> None:
+    own_stack.up("--scale", 1)
+    for number in range(3):
+        own_stack.send("POST", f"/gone/{number}")
+    for answer, there in (("\n", 4), ("n\n", 4), ("y\n", 1)):
+        said, returned = _on_a_terminal(own_stack, answer, "forget", "path:/gone/*")
+        assert "3 requests, from 20" in said and "Delete 3 requests for good? [y/N]" in said
+        assert "This cannot be undone. It does not reach backups" in said
+        assert (returned, numbers(own_stack, "count(*) FROM requests")) == (0, [there])
+    said, returned = _on_a_terminal(own_stack, "", "forget", "path:/gone/*")
+    assert "No request is found." in said and "Delete" not in said and returned == 0
+
+
+def _on_a_terminal(stack: Stack, typed: str, *args: str) -> tuple[str, int]:
+    """What `gatebook ARGS` says to somebody who types this, and its exit code."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-P", "-m", "gatebook", *args]
+    with subprocess.Popen(command, env=stack.environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        said = b""
+        with contextlib.suppress(OSError):  # EIO: it has ended
+            while piece := os.read(ours, 4096):
+                said += piece
+        os.close(ours)
+        code = process.wait(30)
+    return said.decode(), code
