@@ -25,8 +25,8 @@ _LONGEST_REASON = 1000  # characters
 _MOST_VALUES = 5
 _NOT_REACHED = (
     "This cannot be undone. It does not reach backups, exports, what was told to programs and browsers, PostgreSQL's\n"
-    "write-ahead log and free space until they are used again, hashes in the search index (32 bits for each value that\n"
-    "can be found by it), and the ids, which tell the time: the audit needs them."
+    "write-ahead log and free space until they are used again, hashes in the search index (32 bits for each value\n"
+    "that it finds), and the ids, which tell the time: the audit needs them."
 )
 
 
