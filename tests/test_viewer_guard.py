@@ -285,6 +285,16 @@ def test_only_forms_of_this_site_are_taken(locked, headers, status):
     assert out.status_code == status and ("set-cookie" in out.headers) == (status == 303)
 
 
+def test_a_session_that_came_along_may_be_ended_where_the_browser_tells_no_origin(locked):
+    signed_in = cookie_of(sign(locked))
+    for headers, status in (
+        ({"Origin": "null"}, 303),
+        ({"Origin": "null", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+    ):
+        assert locked.request("POST", "/_/sign-out", headers=headers | signed_in).status_code == status
+
+
 def test_signing_in_and_out_is_never_done_by_looking(locked):
     for method in ("GET", "HEAD"):
         assert "set-cookie" not in locked.request(method, f"/_/sign-in?password={PASSWORD}", headers=HTML).headers

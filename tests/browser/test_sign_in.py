@@ -5,12 +5,13 @@ session that ends while a page is open, and who cannot see, or has a small scree
 """
 
 import http.server
+import shutil
 import threading
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from chromium import AWAY, Open, watched
+from chromium import ARGUMENTS, AWAY, Open, watched
 from local_stack import Stack, made_stack
 from playwright.sync_api import Browser, Page, expect
 
@@ -23,7 +24,7 @@ SOON_MS = 30_000
 def stack() -> Iterator[Stack]:
     """One that asks for a password, and holds a secret."""
     for made in made_stack():
-        made.environment["GATEBOOK_VIEW_PASSWORD"] = PASSWORD
+        made.environment |= {"GATEBOOK_VIEW_PASSWORD": PASSWORD, "GATEBOOK_VIEW_HOSTS": "gate.test"}
         made.up("--scale", 2)
         made.send("POST", SECRET, b"x")
         yield made
@@ -108,6 +109,23 @@ def test_a_form_on_another_site_signs_nobody_out_and_no_frame_shows_us(stack: St
     page.goto(f"{stack.url}/_/")
     expect(page.locator("#rows").get_by_text(SECRET)).to_be_visible()
     page.context.close()
+
+
+def test_in_and_out_where_the_browser_tells_less(stack: Stack, browser: Browser) -> None:
+    """By plain http and not on this machine it sends no Sec-Fetch-Site, and Origin: null from most pages."""
+    arguments = [*ARGUMENTS, "--host-resolver-rules=MAP gate.test 127.0.0.1"]
+    path = shutil.which("chromium") or "/usr/bin/chromium"
+    other = browser.browser_type.launch(executable_path=path, args=arguments)
+    page = other.new_page()
+    page.goto(f"http://gate.test:{stack.port}/_/")
+    sign_in(page, "wrong")
+    expect(page.get_by_role("alert")).to_be_visible()
+    sign_in(page)
+    expect(page.locator("#rows").get_by_text(SECRET)).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    assert page.context.cookies() == []
+    other.close()
 
 
 def test_a_page_whose_session_has_ended_says_so_and_leads_to_where_one_signs_in(look: Open, stack: Stack) -> None:

@@ -54,7 +54,7 @@ class SignIn:
             case (path, "POST") if path == SIGN_IN:
                 return await self._tried(request)
             case (path, "POST"):
-                return _left(request)
+                return self._left(request)
             case (path, _):
                 allowed = "GET, HEAD, POST" if path == SIGN_IN else "POST"
                 raise Problem(405, f"that is not possible on {path}", f"use {allowed}", {"Allow": allowed})
@@ -87,6 +87,13 @@ class SignIn:
             return _form(next, 403, "That is not the password.")
         await self._note(request)
         return RedirectResponse(next, 303, _HEADERS | _cookie(request, self._access.new_session(time.time())))
+
+    def _left(self, request: Request) -> Response:
+        """A session that came along is as good as an origin: with a form of another site the browser keeps it back."""
+        tells_nothing = request.headers.get("origin") == "null" and "sec-fetch-site" not in request.headers
+        if not (tells_nothing and self._is_signed_in(request)):  # our pages' policy (no-referrer) has it say null
+            _look_at_origin(request)
+        return RedirectResponse(SIGN_IN, 303, _HEADERS | _cookie(request, ""))
 
     async def _is_right(self, request: Request, password: str) -> bool:
         """Whether it is the password, tried when it is its turn. Raises Problem for who has to wait longer."""
@@ -198,11 +205,6 @@ async def _read(request: Request) -> dict[str, str]:
     except ValueError:
         raise Problem(400, "the form has more than 10 fields", "send `password` and `next`") from None
     return dict(reversed(fields))
-
-
-def _left(request: Request) -> Response:
-    _look_at_origin(request)
-    return RedirectResponse(SIGN_IN, 303, _HEADERS | _cookie(request, ""))
 
 
 def _too_soon(wait_s: int) -> Problem:
