@@ -329,3 +329,20 @@ def test_a_name_of_very_many_steps_is_known_by_its_ends() -> None:
 def test_bytes_that_are_no_text_stay_as_they_are() -> None:
     body = os.urandom(MIB)
     assert REDACTION.body(body) == (body, False)
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        (b'a=1&token=x y"z;<&b=2', f"a=1&token={MASK}&b=2".encode()),
+        (b"token=line\nof it&b=2", f"token={MASK}&b=2".encode()),
+        (b"token=x\nname=y\n", f"token={MASK}\nname=y\n".encode()),
+        (b'see "https://h/?token=x" and go', f'see "https://h/?token={MASK}" and go'.encode()),
+        (b"token=&x=%20", f"token={MASK}&x=%20".encode()),
+        (b'{"token": }, {"token": null}', f'{{"token": }}, {{"token": "{MASK}"}}'.encode()),
+        ("😀={}&token=x&b=😀".encode("utf-16-le"), f"😀={{}}&token={MASK}&b=😀".encode("utf-16-le")),
+        ("😀=&token=x&b=😀".encode("utf-32-be"), f"😀=&token={MASK}&b=😀".encode("utf-32-be")),
+    ],
+)
+def test_a_value_ends_where_it_does(sent: bytes, found: bytes) -> None:
+    assert REDACTION.body(sent) == (found, True)
