@@ -1,7 +1,8 @@
 """What whoever asks is to see of what clients sent: masked, or revealed because they say so.
 
 Rules: nothing is revealed that is not noted in the trail first. Another site's page cannot make a browser reveal
-anything: neither would it see it, nor would the note say what somebody wanted.
+anything. It would not see it in any case, but the note would say what nobody wanted; over plain http, where browsers do
+not tell whose page asks, such a note is possible.
 """
 
 from functools import lru_cache
