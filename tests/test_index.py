@@ -91,6 +91,27 @@ def test_few_requests_wait_for_others_but_not_for_ever(database):
     play(database, story)
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_batches_that_tell_of_a_forgetting_are_passed_over(eager, database, monkeypatch, many):
+    """They have no requests, be they alone, among others, or so many that the rest is covered roughly."""
+    if many:
+        monkeypatch.setattr(filling, "COMMITS", 4)
+
+    async def story(place: Place) -> None:
+        await place.fill()
+        for number in range(12):
+            await place.owner.execute("INSERT INTO batches (ids, newest) VALUES ('{}', '[]')")
+            if number % 3 == 2:
+                await place.record(*some_records(5))
+        await place.fill()
+        await place.owner.execute("INSERT INTO batches (ids, newest) VALUES ('{}', '[]')")
+        await place.fill()
+        assert await covered(place)
+        assert await place.pages("path:/*", 50) == await place.plain("path:/*")
+
+    play(database, story)
+
+
 def test_when_too_many_requests_wait_it_is_noted_where_and_they_are_covered_later(eager, database, monkeypatch):
     """While captures are faster than the filling, searches learn in one look what stretches of time it leaves out."""
     monkeypatch.setattr(filling, "BEHIND", 2000)
