@@ -21,7 +21,7 @@ PAIR = "tls.pem"  # the certificate with its chain, then its key, beside nginx's
 # body of any size), and who looks is sent on. What a client sent stands in the private lines, so nothing of it is lost.
 _TLS = (
     f"http2 on; ssl_certificate {PAIR}; ssl_certificate_key {PAIR}; error_page 497 = /; "
-    "if ($gatebook_unsafe) { return 308 https://$http_host$request_uri; }"
+    "if ($gatebook_unsafe) { return 308 https://$gatebook_called$request_uri; }"
 )
 
 

@@ -94,7 +94,7 @@ tls() {
     LISTEN="$PORT ssl"
     TLS='http2 on; ssl_certificate tls.pem; ssl_certificate_key tls.pem; error_page 497 = /; '
     # shellcheck disable=SC2016  # nginx's variables, here and below
-    TLS=$TLS'if ($gatebook_unsafe) { return 308 https://$http_host$request_uri; }' TLS_FACTS='$gatebook_tls'
+    TLS=$TLS'if ($gatebook_unsafe) { return 308 https://$gatebook_called$request_uri; }' TLS_FACTS='$gatebook_tls'
 }
 
 # check_pair: both halves of the certificate are set, or none is

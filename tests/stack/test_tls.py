@@ -295,6 +295,8 @@ def test_who_looks_without_tls_is_sent_on_to_it_and_not_recorded(tls_stack: Stac
         head = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
         assert head[0].startswith("HTTP/1.1 308 ")
         assert f"Location: https://gate.example:8443{target}" in head
+    nameless = raw(tls_stack, b"GET /_/ HTTP/1.0\r\n\r\n", None)
+    assert f"\r\nLocation: {tls_stack.url}/_/\r\n".encode() in nameless
     assert count(tls_stack) == before
 
 
