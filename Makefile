@@ -5,6 +5,7 @@
 #   make lighthouse   have Lighthouse (npm) judge the pages
 #   make advisories   ask whether any is known for what the locks pin; make pin: name the base images by digest
 #   make chaos   break it under a million requests      make chaos ARGS="--acknowledged 100000"
+#   make fuzz    try inputs that nobody thought of      make fuzz ARGS="--seconds 600 --target json"
 
 PYTHON ?= python3
 VENV   := .venv
@@ -46,6 +47,9 @@ $(VENV)/bench: $(VENV)/run locks/bench.txt
 	@echo "adding what the benchmark compares with"
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/bench.txt
 	@touch $@
+
+fuzz: $(VENV)/test
+	@$(VENV)/bin/python -m tests.fuzz $(ARGS)
 
 chaos: $(VENV)/test
 	@$(VENV)/bin/python -m tests.faults $(ARGS)

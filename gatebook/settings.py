@@ -60,7 +60,10 @@ def replica_name(raw: str) -> str:
 
 
 def path(raw: str) -> Path:
-    return Path(text(raw)).expanduser().absolute()
+    try:
+        return Path(text(raw)).expanduser().absolute()
+    except RuntimeError:  # ~ or ~name of nobody
+        raise ValueError("nobody knows that home folder") from None
 
 
 def optional_path(raw: str) -> Path | None:

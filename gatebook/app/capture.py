@@ -121,7 +121,7 @@ def tls_facts(version: str, cipher: str, server_name: str) -> str:
 def declared_length(headers: Sequence[Sequence[str]]) -> int | None:
     """What Content-Length says, if it is there."""
     for name, value in headers:
-        if name.lower() == "content-length" and value.isdigit():
+        if name.lower() == "content-length" and value.isdecimal():  # isdigit() takes ² for one
             return int(value.lstrip("0")[:19] or "0")  # as nginx counts; Python would balk at 5,000 zeros
     return None
 

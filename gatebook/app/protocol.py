@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from gatebook.app.budget import Budget, Waiting
 from gatebook.app.capture import Body
-from gatebook.app.hop import Hop, NotFromTheLoadBalancer, split
+from gatebook.app.hop import Hop, split
 
 _HEAD_LIMIT = 4 * 1024 * 1024  # nginx's own limits on headers are far lower
 
@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
         self._buffer = self._buffer[end + 4 :]
         try:
             hop = split(head)
-        except NotFromTheLoadBalancer:
+        except (ValueError, IndexError):  # NotFromTheLoadBalancer, or somebody who says to be it
             self._answer_stranger(head)
             return None
         if hop.body_length:
