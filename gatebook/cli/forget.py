@@ -1,6 +1,5 @@
 """gatebook forget"""
 
-import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -54,6 +53,8 @@ def forget(filter: str, yes: bool, reason: str | None, data: str | None) -> None
     gatebook forget path:/signup until:30d --yes --reason "kept for 30 days"
     docker compose exec viewer python -m gatebook forget client:198.51.100.9
     """
+    import asyncio
+
     settings, expression = database(data), _parsed(filter)
     newest = None
     if not yes:
@@ -120,6 +121,8 @@ def _is_wanted(found: "Glance") -> bool:
 
 def _forget(settings: "Settings", expression: "Expression", reason: str | None, newest: "UUID | None") -> None:
     """With what came up to `newest`, and a word on what was done, also when it is cut short."""
+    import asyncio
+
     done: list[Forgetting] = []
     whole = False
     try:

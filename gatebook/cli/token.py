@@ -1,6 +1,5 @@
 """gatebook token"""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
@@ -72,6 +71,8 @@ def revoke(name: str, data: str | None) -> None:
 
 def _kept(data: str | None, work: "Callable[[Connection], Awaitable[T]]") -> T:
     """What `work` returns, done as keeper in the database that is meant."""
+    import asyncio
+
     from gatebook.keeping.keeper import keeper
 
     async def run() -> T:
