@@ -1,7 +1,7 @@
 """Bytes that proxies have been known to read in two ways, into the real nginx.
 
 Plot: each connection carries something odd, and behind it an ordinary request with a token of its own. Beside each
-stands how it is to be read by RFC 9112: with this one body, or not at all; where nginx refuses, it must also close. What
+stands how it is to be read by RFC 9112: with this one body, or not at all; where nginx refuses, it must close. What
 is told to be recorded is looked up by the id that was told: its target and body are those that were sent, and no token
 turns up in a request that nobody sent.
 """
