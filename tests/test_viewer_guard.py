@@ -44,7 +44,7 @@ def anew(request, monkeypatch) -> None:
     monkeypatch.setattr(sign_in, "REST_S", 0.0)
     if "locked" in request.fixturenames:
         viewer = request.getfixturevalue("locked")
-        viewer.app._sign_in._attempts = Attempts()
+        viewer.app._sign_in._strangers.attempts = Attempts()
         viewer.app._tokens = tokens.Tokens(viewer.app._tokens._database)
         viewer.sql("TRUNCATE tokens; TRUNCATE trail CASCADE")
 
@@ -134,7 +134,7 @@ def test_a_browser_is_led_to_where_one_signs_in_and_back(locked):
         [next] = parse_qs(where.query)["next"]
         assert next == asked
         assert sign(locked, next=next).headers["location"] == asked
-        locked.app._sign_in._attempts = Attempts()
+        locked.app._sign_in._strangers.attempts = Attempts()
     assert locked.get("/_/", HTML).headers["location"] == "/_/sign-in"
     assert locked.request("HEAD", "/_/", headers=HTML).status_code == 303
 
@@ -174,7 +174,7 @@ def test_the_password_lets_a_browser_in_until_it_signs_out(locked):
     answer = sign(locked, next="/_/?filter=x")
     assert answer.headers["location"] == "/_/?filter=x" and has_manners(answer)
     attributes = [part.strip() for part in answer.headers["set-cookie"].split(";")][1:]
-    assert attributes == ["Path=/", "HttpOnly", "SameSite=Strict", f"Max-Age={session.LASTS_S}"]
+    assert attributes == ["Path=/", "HttpOnly", "SameSite=Strict", f"Max-Age={session.KEPT_S}"]
     signed_in = cookie_of(answer)
     page = locked.get("/_/", signed_in | HTML)
     assert page.status_code == 200 and "Sign out" in page.text
@@ -249,6 +249,29 @@ def test_guesses_from_many_addresses_leave_most_of_a_core_alone(locked, monkeypa
     assert time.monotonic() - began > 1.2
     monkeypatch.setattr(sign_in, "REST_S", 60.0)
     assert sign(locked).status_code == 303, "who is right does not wait for it"
+
+
+def test_a_browser_that_was_in_before_does_not_wait_for_those_who_guess(locked, monkeypatch):
+    """Its session has ended long since, and strangers fill every place."""
+    monkeypatch.setattr(sign_in, "REST_S", 1.0)
+    ended = session.new(locked.app._access._key, 1_000_000_000)
+
+    def attempt(number: int, password: str, **headers: str):
+        headers["X-Forwarded-For"] = f"192.0.2.{number}"
+        return locked._client.post("/_/sign-in", data={"password": password}, headers=headers)
+
+    async def story() -> tuple[int, int]:
+        guessing = [asyncio.create_task(attempt(number, "wrong")) for number in range(sign_in.MOST_WAIT)]
+        while locked.app._sign_in._strangers.waiting < sign_in.MOST_WAIT:
+            await asyncio.sleep(0)
+        stranger = await attempt(100, PASSWORD)
+        known = await attempt(101, PASSWORD, Cookie=f"{session.COOKIE}={ended}")
+        for each in guessing:
+            each.cancel()
+        await asyncio.gather(*guessing, return_exceptions=True)
+        return stranger.status_code, known.status_code
+
+    assert locked._runner.run(story()) == (429, 303)
 
 
 def test_what_cannot_be_noted_lets_nobody_in(locked, monkeypatch):
@@ -346,10 +369,19 @@ def test_one_is_led_on_within_the_viewer_and_to_the_front_page(next: str) -> Non
     "next",
     ["", "//evil.example", "https://evil.example", "/_/\n", "/\\evil.example", "/_/\\evil", "javascript:alert(1)",
      "/any/path", "/?x", "/_", "_/", " /_/", "/_/\r\nX: 1", "/_/\t", "/_/ü", "/_/" + "a" * 9000, "/_/sign-in",
-     "/_/sign-out?x"],
+     "/_/sign-out?x", "/_/../x", "/_/%2E%2e/x"],
 )  # fmt: skip
 def test_one_is_led_nowhere_else(next: str) -> None:
     assert local(next) == "/_/"
+
+
+@pytest.mark.parametrize(
+    "next, led_to",
+    [("/_/requests/1?reveal=1", "/_/requests/1"), ("/_/?a=1&%72eveal=1&filter=reveal", "/_/?a=1&filter=reveal")],
+)
+def test_nothing_is_revealed_on_the_way(next: str, led_to: str) -> None:
+    """The link may stand on another site, and the browser comes back here as if it were its own."""
+    assert local(next) == led_to
 
 
 @given(st.text())

@@ -1,7 +1,8 @@
 """Sessions: what a browser shows after it has signed in. Nothing is kept of them; they prove themselves.
 
 Rules: a session is `EXPIRES.MAC`, made and checked with a key that the view password gives, so it ends in time, and all
-of them end when the password changes. Its value is never recorded: what `found` takes for a session, `withheld` blanks.
+of them end when the password changes. Its value is never recorded: `withheld` blanks all that `found` could take for
+one, and what only looks like it.
 """
 
 import base64
@@ -12,9 +13,13 @@ from collections.abc import Iterable, Sequence
 
 COOKIE = "gatebook_session"
 LASTS_S = 12 * 3600
+KEPT_S = 90 * 24 * 3600  # by the browser: one that has ended still tells that this browser knew the password
 WITHHELD = "withheld"
 
 _PAIR = re.compile(rf"((?:^|;)[ \t]*{COOKIE}[ \t]*=)([^;]*)")
+_ANYWHERE = re.compile(
+    rf"({COOKIE}[ \t]*+=[ \t\"]*+)[^ \t;,\"]++"
+)  # however a proxy on the way has put headers together
 _VALUE = re.compile(r"([1-9][0-9]{0,14})\.[A-Za-z0-9_-]{43}")
 
 # 16 MiB and about 0.2 s a password: what OWASP's Password Storage Cheat Sheet asks of scrypt (RFC 7914) at this memory.
@@ -52,9 +57,7 @@ def found(cookies: Iterable[str]) -> list[str]:
 
 def withheld(headers: Sequence[Sequence[str]]) -> list[list[str]]:
     """`[[name, value], ...]` with WITHHELD in place of each session; all other characters stay as they are."""
-    return [
-        [name, _PAIR.sub(rf"\g<1>{WITHHELD}", value) if name.lower() == "cookie" else value] for name, value in headers
-    ]
+    return [[name, _ANYWHERE.sub(rf"\g<1>{WITHHELD}", value)] for name, value in headers]
 
 
 def _mac(key: bytes, expires: str) -> str:

@@ -25,7 +25,8 @@ _MOST_VALUES = 5
 _NOT_REACHED = (
     "This cannot be undone. It does not reach backups, exports, what was told to programs and browsers, PostgreSQL's\n"
     "write-ahead log and free space until they are used again, hashes in the search index (32 bits for each value\n"
-    "that it finds), and the ids, which tell the time: the audit needs them."
+    "that it finds), what nginx said of requests that went wrong (`gatebook logs lb`), and the ids, which tell the\n"
+    "time: the audit needs them."
 )
 
 

@@ -25,7 +25,7 @@ from gatebook.viewer.pages import sign_in
 from gatebook.viewer.pages.sign_in import SignIn
 from gatebook.viewer.tokens import Tokens
 
-LOOK_AGAIN_S = 30.0
+LOOK_AGAIN_S = 1.0
 _OPEN = ("/_/static/", "/_/health/")
 
 _REFUSED = {

@@ -36,6 +36,7 @@ class Tokens:
         self._database = database
         self._known: Mapping[str, Known] | None = None
         self._read_at = float("-inf")
+        self._is_away = False
         self._reading = asyncio.Lock()
         self._used: dict[str, float] = {}  # by id, when its use was noted
         self._noting: set[asyncio.Task[None]] = set()
@@ -46,7 +47,7 @@ class Tokens:
         if parts is None:
             return None
         found = (await self._all(READ_EVERY_S)).get(parts.id)
-        if found is None:
+        if found is None and not self._is_away:
             found = (await self._all(READ_FOR_UNKNOWN_EVERY_S)).get(parts.id)
         if found is None or not token.same(found.hash, parts.hash):
             return None
@@ -63,8 +64,10 @@ class Tokens:
             return self._known
 
     async def _read(self) -> None:
+        self._is_away = True  # until it answers
         with contextlib.suppress(Unavailable):  # then those that are known stay so
             self._known = _known(await self._database.row("tokens", within_s=_WITHIN_S))
+            self._is_away = False
         self._read_at = time.monotonic()
 
     def _note_use(self, id: str) -> None:

@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
@@ -32,19 +32,27 @@ _READ_WITHIN_S = 10.0
 _NOTED_WITHIN_S = 5.0
 _LONGEST_NEXT = 8 * 1024
 _NEXT = re.compile(r"/|/_/[!-\[\]-~]*")  # no blank, no backslash, which browsers take for a slash
+_UPWARDS = re.compile(r"\.\.|%2e", re.IGNORECASE)
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 _log = logging.getLogger("gatebook.viewer")
 
 
+class Turns:
+    """Who tries passwords, and in what order."""
+
+    def __init__(self) -> None:
+        self.attempts = Attempts()
+        self.turn = asyncio.Lock()
+        self.waiting = 0
+
+
 class SignIn:
-    """Lets browsers in and out."""
+    """Lets browsers in and out. Those that were in before do not wait for strangers, however many there are."""
 
     def __init__(self, access: Access, database: Database) -> None:
         self._access = access
         self._database = database
-        self._attempts = Attempts()
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._strangers, self._known = Turns(), Turns()
 
     async def answer(self, request: Request) -> Response:
         """Of one of PATHS. Raises Problem, but for what belongs beside the form."""
@@ -98,21 +106,22 @@ class SignIn:
     async def _is_right(self, request: Request, password: str) -> bool:
         """Whether it is the password, tried when it is its turn. Raises Problem for who has to wait longer."""
         who, right = client(request.scope), None
-        if wait := self._attempts.begin(who, time.monotonic()):
+        turns = self._known if self._ends(request, after=0) else self._strangers
+        if wait := turns.attempts.begin(who, time.monotonic()):
             raise _too_soon(wait)
         try:
-            if self._waiting >= MOST_WAIT:
+            if turns.waiting >= MOST_WAIT:
                 raise _too_soon(2)
-            self._waiting += 1
+            turns.waiting += 1
             try:
-                async with self._turn:
+                async with turns.turn:
                     right = await asyncio.to_thread(self._access.is_password, password)
                     if not right:
                         await asyncio.sleep(REST_S)
             finally:
-                self._waiting -= 1
+                turns.waiting -= 1
         finally:
-            self._attempts.end(who, right, time.monotonic())
+            turns.attempts.end(who, right, time.monotonic())
         return right
 
     async def _note(self, request: Request) -> None:
@@ -124,7 +133,10 @@ class SignIn:
             raise Unavailable("the database does not answer") from None
 
     def _is_signed_in(self, request: Request) -> bool:
-        return self._access.session_ends(request.headers.getlist("cookie"), time.time()) is not None
+        return self._ends(request, after=time.time()) is not None
+
+    def _ends(self, request: Request, after: float) -> int | None:
+        return self._access.session_ends(request.headers.getlist("cookie"), after)
 
 
 def url(request: Request) -> str:
@@ -135,9 +147,16 @@ def url(request: Request) -> str:
 
 
 def local(next: str) -> str:
-    """Where to go on: a place of this site that records nothing, or its front page; anything else is the list."""
+    """Where to go on: a place of this site that records nothing, or its front page; anything else is the list.
+
+    Nothing is revealed on the way: what leads here may stand on another site, and a reveal is to be wanted.
+    """
+    path, mark, query = next.partition("?")
     is_one = len(next) <= _LONGEST_NEXT and _NEXT.fullmatch(next) and not next.startswith(PATHS)
-    return next if is_one else "/_/"
+    if not is_one or _UPWARDS.search(path):
+        return "/_/"
+    kept = "&".join(pair for pair in query.split("&") if unquote(pair.partition("=")[0]) != "reveal")
+    return path + mark + kept if kept else path
 
 
 def wants_page(request: Request) -> bool:
@@ -214,8 +233,8 @@ def _too_soon(wait_s: int) -> Problem:
 
 def _cookie(request: Request, value: str) -> dict[str, str]:
     """Whoever ends TLS before the load balancer may not say so: then the browser does, by the form's origin."""
-    lasts = session.LASTS_S if value else 0
-    cookie = f"{session.COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={lasts}"
+    kept_s = session.KEPT_S if value else 0
+    cookie = f"{session.COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={kept_s}"
     is_https = "https" in (
         request.headers.get("x-forwarded-proto"),
         request.headers.get("origin", "").partition(":")[0],
