@@ -243,11 +243,11 @@ class Settings:
     )
     redact: tuple[str, ...] = setting(
         "GATEBOOK_REDACT",
-        "Authorization, Proxy-Authorization, Cookie, Set-Cookie, X-Api-Key, *password*, passwd, pwd, *secret*, "
-        "*token, api_key, apikey, *private_key",
+        "Authorization, Proxy-Authorization, Cookie, Set-Cookie, X-Api-Key, *authorization, *password*, passwd, pwd, "
+        "passphrase, *secret*, *token, *api_key, *auth_key, *private_key",
         patterns,
         "names of headers and of query, form and JSON keys whose values are masked until they are revealed; * stands "
-        "for anything, case does not count; empty: nothing is masked",
+        "for anything, case does not count, _ is also - or nothing; empty: nothing is masked",
     )
     tls_cert: Path | None = setting(
         "GATEBOOK_TLS_CERT", "", optional_path, "the load balancer's certificate with its chain, PEM; empty: no TLS"

@@ -1,8 +1,8 @@
 """Which names are meant.
 
-Case does not count, and a * stands for anything. A name that says where in something it is, `user[password]` or
-`user.password`, is meant when its end or any step on the way is; of one that is longer than any real one, what stands
-at its beginning and at its end counts.
+Case does not count, a * stands for anything, and a _ is also a - or nothing, as people write names. A name that says
+where in something it is, `user[password]` or `user.password`, is meant when its end or any step on the way is; of one
+that is longer than any real one, what stands at its beginning and at its end counts.
 """
 
 import re
@@ -18,6 +18,7 @@ class Names:
     """Says of a name whether it is one of these `patterns`, which are in lower case."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
+        patterns = [variant for pattern in patterns for variant in _variants(pattern)]
         self._exact = frozenset(pattern for pattern in patterns if "*" not in pattern)
         self._parts = [pattern.split("*") for pattern in patterns if "*" in pattern]
         self._known: dict[str, bool] = {}
@@ -52,6 +53,11 @@ class Names:
 
     def _is_one(self, name: str) -> bool:
         return name in self._exact or any(_fits(name, parts) for parts in self._parts)
+
+
+def _variants(pattern: str) -> list[str]:
+    joints = ("_", "-", "") if "_" in pattern else ("_",)
+    return [pattern.replace("_", joint) for joint in joints]
 
 
 def _fits(name: str, parts: Sequence[str]) -> bool:

@@ -22,7 +22,7 @@ _TO_AMPERSAND_OR_PAIR = re.compile(r"[^&\n]*+(?:\n(?![\w.\[\]%+-]++=)[^&\n]*+)*+
 _QUOTED = re.compile(r"\\*+\"([^\"]*+)\"?|'([^']*+)'?")
 _TO_END_OF_URL = re.compile(r"(?:[^& \t\r\n\f\v\"<>\\]++|\\(?![\"\\nrt]|u0026))*+")
 
-_FORM = re.compile(r"(?!--|[\[{<\"])[^= \t\r\n\f\v{<\"]{1,4096}+=")
+_FORM = re.compile(r"[& \t\r\n]*+(?!--|[\[{<\"])[^= \t\r\n\f\v{<\"]{1,4096}+=")
 
 
 def in_target(text: str, names: Names) -> Iterator[Span]:
@@ -48,7 +48,7 @@ def _spans(text: str, names: Names, value: re.Pattern[str] | None) -> Iterator[S
 def _name(sent: str) -> str:
     if "%" not in sent and "+" not in sent:
         return sent
-    return unquote_to_bytes(sent.replace("+", " ").encode("latin-1", "replace")).decode("latin-1")
+    return unquote_to_bytes(sent.replace("+", " ").encode("latin-1", "replace")).decode("latin-1").strip(" ")
 
 
 def _value(text: str, at: int, value: re.Pattern[str] | None) -> Span:

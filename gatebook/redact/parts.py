@@ -14,6 +14,7 @@ from gatebook.redact.span import Span
 # is read for two parts.
 _PART = re.compile(r"^(--[^\r\n]{1,200}+)\r?\n((?:(?!--)[^\r\n]++\r?\n)++)\r?\n", re.MULTILINE)
 _NAME = re.compile(r";[ \t\r\n]*+name(\*[0-9]*+\*?)?[ \t]*+=[ \t]*+(?:\"((?:[^\"\\]++|\\.)*+)|([^; \t\r\n]*+))", re.I)
+_REST_OF_LINE = re.compile(r"(?:--)?[ \t]*+(?:\r?\n|\Z)")  # of a line that divides, behind the boundary
 _HEADER = re.compile(r"^([^:\r\n]++):[ \t]*+([^\r\n]*+)", re.MULTILINE)
 
 
@@ -43,7 +44,9 @@ def _called(headers: str) -> Iterator[str]:
 
 
 def _end(text: str, start: int, boundary: str) -> int:
-    end = text.find(f"\n{boundary}", start - 1)
-    if end < 0:
-        return len(text)
-    return max(start, end - (text[end - 1] == "\r"))
+    end = start - 1
+    while (end := text.find(f"\n{boundary}", end)) >= 0:
+        if _REST_OF_LINE.match(text, end + 1 + len(boundary)):
+            return max(start, end - (text[end - 1] == "\r"))
+        end += 1
+    return len(text)

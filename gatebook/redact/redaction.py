@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
-from gatebook.redact import json_values, layers, pairs, parts
+from gatebook.redact import elements, json_values, layers, pairs, parts
 from gatebook.redact.names import Names
 from gatebook.redact.span import Mask, Span, merged, replaced
 
@@ -110,6 +110,8 @@ class Redaction:
             yield from find_pairs(text)
         if "--" in text:
             yield from parts.spans(text, self._names)
+        if "<" in text:
+            yield from elements.spans(text, self._names)
 
     def _wide(self, body: bytes, wide: layers.Wide, spans: list[Span]) -> bytes:
         pieces, at = [], 0

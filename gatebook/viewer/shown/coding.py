@@ -30,20 +30,21 @@ def can_decode(names: Sequence[str]) -> bool:
 
 
 def decoded(
-    content: bytes, names: Sequence[str], cut: bool = False, most_bytes: int = MOST_BYTES
+    content: bytes, names: Sequence[str], cut: bool = False, most_bytes: int = MOST_BYTES, strictly: bool = False
 ) -> tuple[bytes, bool]:
     """The bytes before the codings were applied, `most_bytes` at most, and whether that is only their beginning.
 
-    `cut`: `content` itself is only a beginning. Raises NotDecodable.
+    `cut`: `content` itself is only a beginning; `strictly`: nothing may stand behind what was coded, which decoders
+    pass over. Raises NotDecodable.
     """
     if not can_decode(names):
         raise NotDecodable("this coding is not known here" if len(names) <= MOST_CODINGS else "too many codings")
     for name in reversed(names):
-        content, cut = _inflated(content, name, cut, most_bytes)
+        content, cut = _inflated(content, name, cut, most_bytes, strictly)
     return content, cut
 
 
-def _inflated(content: bytes, name: str, cut: bool, most_bytes: int) -> tuple[bytes, bool]:
+def _inflated(content: bytes, name: str, cut: bool, most_bytes: int, strictly: bool) -> tuple[bytes, bool]:
     found, at, more = bytearray(), 0, True
     while more:  # gzip may consist of several members
         inflater = zlib.decompressobj(_bits(name, content))
@@ -55,6 +56,8 @@ def _inflated(content: bytes, name: str, cut: bool, most_bytes: int) -> tuple[by
                 return bytes(found), True
             raise NotDecodable("it ends too early")
         more = name != "deflate" and content.startswith(b"\x1f\x8b", at)
+    if strictly and at < len(content):
+        raise NotDecodable("something stands behind it")
     return bytes(found), False
 
 

@@ -24,7 +24,7 @@ def body(redaction: Redaction, content: bytes, codings: Sequence[str], cut: bool
 
 def _is_harmless(redaction: Redaction, content: bytes, codings: Sequence[str], cut: bool) -> bool:
     try:
-        within, _ = coding.decoded(content, codings, cut, MOST_BYTES)
+        within, _ = coding.decoded(content, codings, cut, MOST_BYTES, strictly=True)
     except coding.NotDecodable:
         return False
     return len(within) < MOST_BYTES and not redaction.body(within)[1]
