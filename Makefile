@@ -12,9 +12,9 @@ VENV   := .venv
 ARGS   ?=
 
 help:
-	@sed -n 's/^# \{0,3\}//p' Makefile | head -7
+	@sed -n 's/^# \{0,3\}//p' Makefile | head -8
 
-.PHONY: help up test check advisories pin chaos bench bench-quick lighthouse lock screenshots clean
+.PHONY: help up test check advisories pin chaos fuzz bench bench-quick lighthouse lock screenshots clean
 
 up: $(VENV)/run
 	@$(VENV)/bin/gatebook up $(ARGS)

@@ -114,10 +114,13 @@ def _most_frequent(title: str, counts: "Counter[str]", total: int) -> Iterator[s
 
 def _is_wanted(found: "Glance") -> bool:
     """What whoever sits there says; nobody: no."""
-    if sys.stdin.isatty():
-        return click.confirm(f"{_NOT_REACHED}\nDelete {_many(found.requests)} for good?", err=True)
-    click.echo("Nothing was deleted: --yes deletes them for good.", err=True)
-    return False
+    if not sys.stdin.isatty():
+        click.echo("Nothing was deleted: --yes deletes them for good.", err=True)
+        return False
+    is_wanted = click.confirm(f"{_NOT_REACHED}\nDelete {_many(found.requests)} for good?", err=True)
+    if not is_wanted:
+        click.echo("Nothing was deleted.", err=True)
+    return is_wanted
 
 
 def _forget(settings: "Settings", expression: "Expression", reason: str | None, newest: "UUID | None") -> None:

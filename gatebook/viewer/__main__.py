@@ -27,6 +27,7 @@ from gatebook.viewer.database import connected
 from gatebook.viewer.events import Hub
 from gatebook.viewer.index import keep_filling
 
+_LOG_FORMAT = "%(asctime)s %(levelname)s: %(message)s"  # the time, for whoever watches the log for guesses
 _FINISH_WITHIN_S = 2
 _HEAD_BYTES = 2 * 1024 * 1024  # of a request; more than the load balancer lets through, so that it decides
 
@@ -91,7 +92,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S%z")
     settings = read(os.environ)
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings))
