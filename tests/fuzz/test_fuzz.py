@@ -60,7 +60,7 @@ def _bombs(content: bytes, name: str, cut: bool) -> tuple[bytes, bool]:
 
 # (target, where, what, what it is replaced with)
 MISTAKES: list[tuple[str, Any, str, Any]] = [
-    ("cookie", session, "_PAIR", re.compile(rf"(^{session.COOKIE}=)([^;]*)")),
+    ("cookie", session, "_ANYWHERE", re.compile(rf"(^{session.COOKIE}=)([^;]+)")),
     ("session", session.hmac, "compare_digest", lambda one, other: one[:9] == other[:9]),
     ("token", token, "_TOKEN", re.compile("gatebook_([0-9a-f]{11,12})_([A-Za-z0-9_-]{42,43})")),
     ("host", access, "_matches", lambda name, pattern: pattern.lstrip("*") in name),
