@@ -18,6 +18,11 @@ from gatebook.errors import UserError
 Network = IPv4Network | IPv6Network
 
 MIB = 1024 * 1024
+# What is masked unless somebody says otherwise.
+REDACTED = (
+    "Authorization, Proxy-Authorization, Cookie, Set-Cookie, X-Api-Key, *authorization, *password*, passwd, pwd, "
+    "passphrase, *secret*, *token, *api_key, *auth_key, *private_key"
+)
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 # compose.yaml alone reads these; whoever exports them may still run the local stack.
@@ -139,8 +144,9 @@ def host_names(raw: str) -> tuple[str, ...]:
 
 
 def patterns(raw: str) -> tuple[str, ...]:
-    """Names in lower case, separated by commas or blanks; a * stands for anything."""
-    return tuple(raw.lower().replace(",", " ").split())
+    """Names in lower case, separated by commas or blanks; a * stands for anything, `default` for all of REDACTED."""
+    words = raw.lower().replace(",", " ").split()
+    return tuple(name for word in words for name in (patterns(REDACTED) if word == "default" else (word,)))
 
 
 def setting(variable: str, default: str, parse: Callable[[str], Any], help: str, *, secret: bool = False) -> Any:
@@ -243,11 +249,11 @@ class Settings:
     )
     redact: tuple[str, ...] = setting(
         "GATEBOOK_REDACT",
-        "Authorization, Proxy-Authorization, Cookie, Set-Cookie, X-Api-Key, *authorization, *password*, passwd, pwd, "
-        "passphrase, *secret*, *token, *api_key, *auth_key, *private_key",
+        REDACTED,
         patterns,
         "names of headers and of query, form and JSON keys whose values are masked until they are revealed; * stands "
-        "for anything, case does not count, _ is also - or nothing; empty: nothing is masked",
+        "for anything, case does not count, _ is also - or nothing, `default` stands for those that are masked anyway; "
+        "empty: nothing is masked",
     )
     tls_cert: Path | None = setting(
         "GATEBOOK_TLS_CERT", "", optional_path, "the load balancer's certificate with its chain, PEM; empty: no TLS"

@@ -88,6 +88,14 @@ def test_the_password_may_stand_in_a_file(tmp_path: Path) -> None:
         read({"POSTGRES_PASSWORD_FILE": str(tmp_path / "password"), "POSTGRES_PASSWORD": "x"})
 
 
+def test_names_to_mask_may_be_added_to_the_default() -> None:
+    default = read({}).redact
+    assert {"authorization", "cookie", "x-api-key", "*password*", "*token"} <= set(default)
+    assert read({"GATEBOOK_REDACT": "Default, session_id"}).redact == (*default, "session_id")
+    assert read({"GATEBOOK_REDACT": "session_id"}).redact == ("session_id",)
+    assert read({"GATEBOOK_REDACT": ""}).redact == ()
+
+
 def test_every_setting_is_documented() -> None:
     text = README.read_text()
     assert [row.metadata["variable"] for row in fields(Settings) if f"`{row.metadata['variable']}`" not in text] == []

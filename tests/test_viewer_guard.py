@@ -582,6 +582,10 @@ def test_only_networks_that_may_look_are_answered(cluster):
         page = viewer.get("/_/", far | HTML)
         assert page.status_code == 403 and "not shown to your network" in page.text and "password" not in page.text
         assert viewer.get("/_/health/live", far).status_code == 200
+        viewer.app._operator = token.operator("s" * 40)
+        operators = {**far, **bearer(token.operator("s" * 40) or "")}
+        assert viewer.get("/_/api", operators).status_code == 200, "who runs it looks from everywhere"
+        assert viewer.get("/_/api", {**far, **bearer(token.operator("t" * 40) or "")}).status_code == 403
     finally:
         viewer.close()
 

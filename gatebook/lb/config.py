@@ -14,6 +14,7 @@ from gatebook.settings import Address, Network, Settings
 _PLACEHOLDER = re.compile(r"\$\{([A-Z_]+)\}")
 _MOST_OPEN_FILES = 65536
 _STRIKES = "max_fails=3 fail_timeout=1s"  # an idle connection that a replica has just closed counts as one
+_LOOKING_RATE, _LOOKING_AT_ONCE = 20, 100  # no less for who looks, whatever the limits for recording are
 _NEVER_ASIDE = "max_fails=0 backup"
 PAIR = "tls.pem"  # the certificate with its chain, then its key, beside nginx's configuration
 
@@ -71,13 +72,25 @@ def _trusted(networks: tuple[Network, ...]) -> str:
 
 def _limit_zones(rate: int, connections: int) -> str:
     """10 MiB know 80,000 clients, or 160,000 of those with a connection; the oldest is forgotten first."""
-    requests = f"limit_req_zone $gatebook_client zone=rate:10m rate={rate}r/s; " if rate else ""
-    return requests + ("limit_conn_zone $gatebook_client zone=connections:10m; " if connections else "")
+    zones = ""
+    if rate:
+        zones += f"limit_req_zone $gatebook_client zone=rate:10m rate={rate}r/s; "
+        zones += f"limit_req_zone $gatebook_looker zone=looking:10m rate={max(rate, _LOOKING_RATE)}r/s; "
+    if connections:
+        zones += "limit_conn_zone $gatebook_client zone=connections:10m; "
+        zones += "limit_conn_zone $gatebook_looker zone=looking_connections:10m; "
+    return zones
 
 
 def _limits(rate: int, connections: int) -> str:
-    requests = f"limit_req zone=rate burst={2 * rate} nodelay; " if rate else ""
-    return requests + (f"limit_conn connections {connections}; " if connections else "")
+    limits = ""
+    if rate:
+        looking = max(2 * rate, _LOOKING_AT_ONCE)
+        limits += f"limit_req zone=rate burst={2 * rate} nodelay; limit_req zone=looking burst={looking} nodelay; "
+    if connections:
+        looking = max(connections, _LOOKING_AT_ONCE)
+        limits += f"limit_conn connections {connections}; limit_conn looking_connections {looking}; "
+    return limits
 
 
 def _server(address: Address, options: str) -> str:

@@ -121,7 +121,8 @@ class _Stack:
         url = f"{self._kit.url}/"
         self._note(f"up at {url}")
         ending = _command("down", self._kit.folder, self._kit.environment) if self._ready else "Ctrl-C"
-        show(f"\n{url}  ({ending} ends it)\n{url}_/  shows what comes\n")
+        asked = " to whoever says the password" if self._kit.settings.view_password else ""
+        show(f"\n{url}  ({ending} ends it)\n{url}_/  shows what comes{asked}\n")
         if self._ready:
             self._ready()
 

@@ -18,7 +18,7 @@ export async function checked(filter, signal) {
     if (document.querySelector("#filter-wrong[data-position]")) throw wrong() // the page said so already
     const before = Date.now(), answer = await fetch(api("filter/check", { filter }), { signal })
     const said = await answer.json().catch(() => ({}))
-    if (!answer.ok) throw answer.status < 500 ? wrong() : new Error(said.detail ?? `the viewer answers ${answer.status}`)
+    if (!answer.ok) throw answer.status == 400 ? wrong() : new Error(said.detail ?? `the viewer answers ${answer.status}`)
     const ahead = Date.parse(answer.headers.get("date")) + 500 - (before + Date.now()) / 2
     const time = text => text == null ? null : Date.parse(text)
     return { since: time(said.since), until: time(said.until), ahead: Math.abs(ahead) > CLOCK_MS ? ahead : 0 }
