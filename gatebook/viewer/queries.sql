@@ -54,6 +54,12 @@ WHERE id < coalesce($1::bigint, 9223372036854775807)
 ORDER BY id DESC
 LIMIT $2::bigint;
 
+-- name: forgotten
+-- When request $1 was deleted for good.
+SELECT to_char(trail.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at
+FROM forgotten JOIN trail ON trail.id = forgotten.act
+WHERE forgotten.id = $1;
+
 -- name: tokens
 -- All tokens, a column each for what is known of them (null: there are none).
 SELECT array_agg(id) AS ids, array_agg(name) AS names, array_agg(hash) AS hashes FROM tokens;

@@ -172,7 +172,7 @@ def test_what_is_forgotten_is_gone_for_good_and_the_audit_still_proves(gate: Gat
     gate.gatebook("forget", "path:/forget-me/*", "--yes", "--reason", "asked for")
     assert not gate.psql(f"SELECT id FROM requests WHERE id = '{id}'")
     assert gate.psql("SELECT count(*) FROM requests WHERE target = '/keep-me'") == ["1"]
-    assert _status(gate, f"/_/api/requests/{id}", {"Authorization": f"Bearer {token}"}) == 404
+    assert _status(gate, f"/_/api/requests/{id}", {"Authorization": f"Bearer {token}"}) == 410
 
     audit = gate.api("/audit", token)
     assert audit["proven"] and audit["counts"]["forgotten"] == 1

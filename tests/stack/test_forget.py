@@ -50,7 +50,8 @@ def test_what_is_forgotten_is_gone_from_everywhere_we_keep_it(own_stack: Stack) 
     """Table, batches, pages of all replicas, the load balancer's log; the dry run before it deletes nothing."""
     own_stack.up("--scale", 3)
     for number in range(12):
-        assert own_stack.send("POST", f"/sign-up/{number}?password={SECRET}").status == 200
+        sent = own_stack.send("POST", f"/sign-up/{number}?password={SECRET}")
+        assert sent.status == 200
     kept = [own_stack.send("POST", f"/kept/{number}").headers["Gatebook-Id"] for number in range(3)]
     assert all(text.count("/sign-up/") >= 8 for text in pages(own_stack).values())
 
@@ -74,6 +75,11 @@ def test_what_is_forgotten_is_gone_from_everywhere_we_keep_it(own_stack: Stack) 
     assert found["proven"] and counts(found)["forgotten"] == 12
     assert "12 forgotten since, as the trail tells" in found["sentence"]
     assert "forgotten   12" in own_stack.gatebook("audit").stdout
+
+    id = sent.headers["Gatebook-Id"]
+    for path in (f"/_/api/requests/{id}", f"/_/api/requests/{id}/body", f"/_/requests/{id}", f"/_/requests/{id}/image"):
+        assert own_stack.send("GET", path).status == 410
+    assert f"request {id} was forgotten at 20" in own_stack.gatebook("show", id, check=False).stderr
 
 
 def test_a_copy_in_a_spool_is_not_brought_back(own_stack: Stack) -> None:

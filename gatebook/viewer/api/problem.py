@@ -32,7 +32,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     503: described("The database cannot be asked now, or took too long; `Retry-After` says when to try again"),
     "default": described("What else went wrong"),
 }
-NOT_RECORDED: dict[int | str, dict[str, Any]] = {404: described("No such request is recorded")}
+NOT_RECORDED: dict[int | str, dict[str, Any]] = {
+    404: described("No such request is recorded"),
+    410: described("The request was deleted for good"),
+}
 
 
 class Problem(HTTPException):

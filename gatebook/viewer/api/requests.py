@@ -91,7 +91,7 @@ async def one_request(request: Request, database: Db, id: UUID, reveal: Reveal =
     sight = Sight(request, reveal)
     row = await database.row("one_request", id, BODY_BYTES)
     if row is None:
-        raise not_recorded(id)
+        raise await absent(database, id)
     await sight.note(1)
     [told], shown = await items([row], sight.redaction, item), row["body"]
     if shown:
@@ -122,7 +122,7 @@ async def neighbours(database: Db, id: UUID, filter: Filter = "") -> Response:
     `curl 'http://localhost:8080/_/api/requests/019aaf6e-3c5f-7d2a-8b1e-0242ac120002/neighbours?filter=method:POST'`
     """
     if await database.row("body_kept", id) is None:
-        raise not_recorded(id)
+        raise await absent(database, id)
     expression = parse(filter)
     newer, newer_complete = await neighbour(database, expression, id, newest_first=False)
     older, older_complete = await neighbour(database, expression, id, newest_first=True)
@@ -151,6 +151,7 @@ _BODY_RESPONSES: dict[int | str, dict[str, Any]] = {
     206: {"description": "The range asked for", "content": _BYTES},
     403: problem.described("The body is too large to be masked; `reveal=1` has it as it was sent"),
     404: problem.described("No such request is recorded, or its body was too large to be kept"),
+    410: problem.described("The request was deleted for good"),
     416: problem.described("The body has no byte in that range"),
 }
 
@@ -171,7 +172,7 @@ async def one_body(request: Request, database: Db, id: UUID, reveal: Reveal = Fa
     sight = Sight(request, reveal)
     row = await database.row("body_kept", id)
     if row is None:
-        raise not_recorded(id)
+        raise await absent(database, id)
     if (size := row["kept"]) is None:
         raise Problem(
             404, f"the body of request {id} was not kept: it was too large to be read", "GATEBOOK_BODY_MAX is the limit"
@@ -208,5 +209,8 @@ def _asked_range(request: Request, etag: str, size: int) -> range | None:
         raise Problem(416, detail, "ask for a range that begins inside", {"Content-Range": f"bytes */{size}"}) from None
 
 
-def not_recorded(id: UUID) -> Problem:
+async def absent(database: Database, id: UUID) -> Problem:
+    """Why there is no such request: it never was, or it was deleted for good. Raises Unavailable."""
+    if forgotten := await database.row("forgotten", id):
+        return Problem(410, f"request {id} was forgotten at {forgotten['at']}", "the trail says more: /_/api/trail")
     return Problem(404, f"no request {id} is recorded", "/_/api/requests lists what is")

@@ -17,7 +17,7 @@ from gatebook.redact import Redaction
 from gatebook.viewer.api import body
 from gatebook.viewer.api.parameters import Db
 from gatebook.viewer.api.problem import Problem
-from gatebook.viewer.api.requests import not_recorded
+from gatebook.viewer.api.requests import absent
 from gatebook.viewer.database import Database
 from gatebook.viewer.shown import coding, hidden, image, multipart
 from gatebook.viewer.shown.said import Said, said
@@ -56,7 +56,7 @@ async def one_image(
     row = await database.row("one_request", id, 0)
     kept = await database.row("body_kept", id)
     if row is None or kept is None:
-        raise not_recorded(id)
+        raise await absent(database, id)
     await sight.note(1)
     positions, about = range(kept["kept"] or 0), said(orjson.loads(row["headers"]))
     if part is not None or decoded or sight.redaction:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import asyncpg
 
-from gatebook.viewer.api.requests import not_recorded
+from gatebook.viewer.api.requests import absent
 from gatebook.viewer.database import Database
 
 SILENT_AFTER_S = 4.0  # a page is not waited for longer when the database says nothing
@@ -14,7 +14,7 @@ async def recorded(database: Database, id: UUID, most_bytes: int) -> asyncpg.Rec
     """The row of `shown_request`, with `most_bytes` of its body at most; raises Problem when there is none."""
     row = await database.row("shown_request", id, most_bytes, within_s=SILENT_AFTER_S)
     if row is None:
-        raise not_recorded(id)
+        raise await absent(database, id)
     return row
 
 
