@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lines import id_of, line
 
-from gatebook import log_span
+from gatebook.access_log import span as log_span
+from gatebook.access_log.span import LATEST_MS
 from gatebook.keeping import lines
-from gatebook.log_span import LATEST_MS
 from gatebook.viewer.audit.access_log import Log
 
 NOON = 1_763_899_200_123  # 2025-11-23T12:00:00.123Z in Unix milliseconds

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from parts import LoadBalancer, short_folder, until
 
-from gatebook.log_pieces import number, pieces
+from gatebook.access_log.pieces import number, pieces
 from gatebook.stack import access_log, logs
 
 START = Path(str(resources.files("gatebook.lb"))) / "start.sh"

@@ -16,8 +16,8 @@ import pytest
 from lines import clock, id_of, line, request_id
 from viewer import Viewer, is_problem
 
-from gatebook import log_span
-from gatebook.log_span import LATEST_MS
+from gatebook.access_log import span as log_span
+from gatebook.access_log.span import LATEST_MS
 from gatebook.settings import Settings
 from gatebook.viewer import passage
 from gatebook.viewer.passage import Passages, find

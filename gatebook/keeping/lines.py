@@ -11,10 +11,10 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from gatebook.access_log.line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
+from gatebook.access_log.pieces import pieces
+from gatebook.access_log.span import span
 from gatebook.identity import request_uuid, unix_ms
-from gatebook.log_line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
-from gatebook.log_pieces import pieces
-from gatebook.log_span import span
 
 _BLOCK_BYTES = 1024 * 1024
 _STAMP_BYTES = 57  # of what STAMP matches

@@ -7,7 +7,7 @@ access.log, are the log. lb/start.sh does the same in the container.
 import time
 from pathlib import Path
 
-from gatebook.log_pieces import number, pieces
+from gatebook.access_log.pieces import number, pieces
 from gatebook.stack import logs
 
 _PIECES = 16  # as many make up the limit

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gatebook.log_pieces import pieces
+from gatebook.access_log.pieces import pieces
 
 MOST_BYTES = 16 * 1024 * 1024
 RUNNER = "runner"

@@ -1,8 +1,8 @@
 """The passage of one request through the load balancer: its line in the access log, found among millions.
 
-Rules: a part of the log is left out only where the line cannot be (log_span.py). The rest is looked through for the
-digits that the id has of nginx's request id, a block at a time, so that memory is bounded, and whoever asked can have
-it stopped.
+Rules: a part of the log is left out only where the line cannot be (access_log/span.py). The rest is looked through for
+the digits that the id has of nginx's request id, a block at a time, so that memory is bounded, and whoever asked can
+have it stopped.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from uuid import UUID
 
 import orjson
 
+from gatebook.access_log.line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
+from gatebook.access_log.pieces import pieces
+from gatebook.access_log.span import span
 from gatebook.identity import request_uuid, unix_ms
-from gatebook.log_line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
-from gatebook.log_pieces import pieces
-from gatebook.log_span import span
 
 LONGEST_S = 20.0  # to find it in, or to give up; 1 GiB that is in memory takes 0.4 s
 SETTLE_S = 2.0  # after which a line has been written, if its request was answered at once

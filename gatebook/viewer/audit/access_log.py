@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from gatebook.access_log.line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
+from gatebook.access_log.pieces import pieces
 from gatebook.identity import request_uuid
-from gatebook.log_line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
-from gatebook.log_pieces import pieces
 
 _BLOCK_BYTES = 256 * 1024  # some hundred lines, a millisecond or two of work
 _ID, _MOMENT = slice(10, 42), slice(43, 57)
