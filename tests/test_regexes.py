@@ -15,8 +15,8 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from re import _constants as sre  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from re import _constants as sre
+from re import _parser
 from types import FrameType, ModuleType
 from typing import Any, NamedTuple
 
