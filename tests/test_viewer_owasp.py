@@ -201,7 +201,7 @@ def test_no_header_of_a_request_is_sql_or_breaks_an_answer(
         "Authorization",
         "Host",
     )
-    names += ("X-Forwarded-For", "X-Forwarded-Proto", "Sec-Fetch-Site", "Origin", "Content-Type", "Content-Length")
+    names += ("X-Forwarded-For", "X-Forwarded-Proto", "Sec-Fetch-Site", "Origin", "Content-Type", "Content-Length"]
     before = state(viewer)
     for route in routes:
         for name in (*names, *route.headers):
