@@ -2,18 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import click
 
 from gatebook.cli.stack_option import data_option, stack
-
-if TYPE_CHECKING:
-    from gatebook.settings import Settings
-
-_WARNING = """\
-Warning: whoever reaches {listen} can read all that is recorded
-Try:     GATEBOOK_VIEW_PASSWORD_FILE=./password gatebook up --listen {listen}; or GATEBOOK_VIEW_ALLOW=10.0.0.0/8"""
 
 
 @click.command()
@@ -36,8 +28,6 @@ def up(scale: str | None, port: str | None, listen: str | None, detach: bool, da
     settings, folder = stack(data, scale=scale, port=port, listen=listen)
     from gatebook.stack import start
 
-    if _is_open_to_others(settings):
-        click.echo(_WARNING.format(listen=settings.listen), err=True)
     start.up(settings, _found_anywhere(os.environ), folder, detach)
 
 
@@ -45,17 +35,3 @@ def _found_anywhere(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` with files by names that hold in every folder: parts do not run in this one."""
     files = {name: value for name, value in environ.items() if name.startswith("GATEBOOK_") and name.endswith("_FILE")}
     return {**environ, **{name: os.path.abspath(value) for name, value in files.items() if value}}
-
-
-def _is_open_to_others(settings: "Settings") -> bool:
-    """Whether other machines could read what was recorded without being asked for anything."""
-    import socket
-    from ipaddress import ip_address
-
-    if settings.view_password or settings.view_allow:
-        return False
-    try:
-        found = socket.getaddrinfo(settings.listen, settings.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return False  # it cannot be listened on, and that is told soon
-    return not ip_address(str(found[0][4][0]).partition("%")[0]).is_loopback

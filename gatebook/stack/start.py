@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from gatebook import __version__
@@ -25,6 +26,9 @@ from gatebook.stack.parts import Kit
 from gatebook.stack.runner import Runner
 from gatebook.stack.steps import Steps, show
 
+_OPEN_TO_OTHERS = """\
+Warning: whoever reaches {listen} can read all that is recorded
+Try:     GATEBOOK_VIEW_PASSWORD_FILE=./password gatebook up --listen {listen}; or GATEBOOK_VIEW_ALLOW=10.0.0.0/8"""
 _OPEN_FILES = 65536
 _FOLLOW_S = 0.2
 _INTERRUPTED = 130  # the shell's code for an end by Ctrl-C
@@ -66,6 +70,8 @@ def _prepare(settings: Settings, environ: Mapping[str, str], where: Folder, step
     for name in leftovers.end(where):
         steps(name, "left by a runner that was killed, ended")
     address = port.check(settings.listen, settings.port, _command("up", where, environ))
+    if not (settings.view_password or settings.view_allow or ip_address(address.partition("%")[0]).is_loopback):
+        print(_OPEN_TO_OTHERS.format(listen=settings.listen), file=sys.stderr, flush=True)
     account = accounts.unprivileged()
     where.make(account)
     where.check_room()

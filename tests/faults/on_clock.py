@@ -50,7 +50,7 @@ class Stamped:
         """What nginx would send to a replica."""
         return (
             f"GET / HTTP/1.1\r\nGatebook Stamp: {self._request_id} {self.msec} http 192.0.2.1\r\n"
-            f"Gatebook Request: GET {self.target} HTTP/1.1\r\nGatebook Header Host: h\r\n\r\n"
+            f"Gatebook Request: GET {self.target} HTTP/1.1\r\nGatebook Header Host: localhost\r\n\r\n"
         ).encode()
 
 

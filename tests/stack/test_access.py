@@ -386,5 +386,4 @@ def test_only_networks_that_may_look_see_anything(own_stack: Stack) -> None:
         page = ask(own_stack, "/", headers)
         assert page.status == 200 and "It is not shown to your network" in page.text and "sign-in" not in page.text
     assert all(part["state"] == "healthy" for part in own_stack.ps())
-    done = own_stack.gatebook("tail", check=False)
-    assert done.returncode == 1 and "GATEBOOK_VIEW_ALLOW" in done.stderr
+    assert "GET" in own_stack.gatebook("tail").stdout, "who runs the stack looks from everywhere"
