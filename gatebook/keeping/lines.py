@@ -4,21 +4,19 @@ Rules: they are overwritten in place, with as many bytes, so that nothing in the
 others read it; the rest of each line stays, since the audit needs it. Doing it twice does no harm.
 """
 
-import contextlib
-import errno
 import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from gatebook.access_log.line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
-from gatebook.access_log.pieces import pieces
+from gatebook.access_log import line
+from gatebook.access_log.line import STAMP
+from gatebook.access_log.pieces import ended_before, newest_first
 from gatebook.access_log.span import span
 from gatebook.identity import request_uuid, unix_ms
 
 _BLOCK_BYTES = 1024 * 1024
 _STAMP_BYTES = 57  # of what STAMP matches
-_USUAL_BYTES = 4096  # of a line
 _SENT = re.compile(rb'"(?:request|peer)":"((?:[^"\\]|\\.)*+)')
 
 
@@ -30,14 +28,13 @@ def forget(log: Path, ids: Collection[str]) -> set[str]:
     if not ids:
         return set()
     since_ms, until_ms = unix_ms(min(ids)), unix_ms(max(ids))
-    wanted = {_digits(id): id for id in ids}
+    wanted = {line.digits(id): id for id in ids}
     found: set[str] = set()
-    for file in _opened(log):
+    for file in newest_first(log, os.O_RDWR):
         try:
-            about = os.fstat(file)
-            if (about.st_mtime + MTIME_LAG_S) * 1000 < since_ms:
+            if ended_before(file, since_ms):
                 break  # nor are they in older ones
-            found |= _forget(file, span(file, about.st_size, since_ms, until_ms), wanted)
+            found |= _forget(file, span(file, os.fstat(file).st_size, since_ms, until_ms), wanted)
         finally:
             os.close(file)
     return found
@@ -46,8 +43,7 @@ def forget(log: Path, ids: Collection[str]) -> set[str]:
 def _forget(file: int, between: tuple[int, int], wanted: dict[bytes, str]) -> set[str]:
     found = set()
     for at, id in _stamped(file, *between, wanted):
-        line = _line(file, at)
-        for sent in _SENT.finditer(line):
+        for sent in _SENT.finditer(line.at(file, at)):
             os.pwrite(file, b"-" * len(sent[1]), at + sent.start(1))
         found.add(id)
     if found:
@@ -63,37 +59,3 @@ def _stamped(file: int, begin: int, end: int, wanted: dict[bytes, str]) -> Itera
             id = wanted.get(stamp[1][4:19])
             if id and stamp.start() < _BLOCK_BYTES and request_uuid(stamp[1].decode(), stamp[2].decode()) == id:
                 yield offset + stamp.start(), id
-
-
-def _digits(id: str) -> bytes:
-    """What the id has of nginx's request id: its digits from the 5th to the 19th."""
-    return id.replace("-", "")[17:].encode()
-
-
-def _line(file: int, at: int) -> bytes:
-    """The line that begins there; where nginx was killed, the next one begins within it."""
-    line = b""
-    for length in (_USUAL_BYTES, LONGEST_BYTES):
-        line = os.pread(file, length, at)
-        if b"\n" in line:
-            break
-    whole = line.partition(b"\n")[0]
-    next_begins = whole.find(BEGIN, 1)
-    return whole if next_begins < 0 else whole[:next_begins]
-
-
-def _opened(path: Path) -> Iterator[int]:
-    """Every piece, the newest first, to be written in. What is renamed meanwhile comes twice."""
-    is_there = False
-    for place in _pieces(path):
-        with contextlib.suppress(FileNotFoundError):  # when it has just been renamed, or deleted
-            file = opened(place, os.O_RDWR)
-            is_there = True
-            yield file
-    if not is_there:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-
-
-def _pieces(path: Path) -> Iterator[Path]:
-    yield path
-    yield from reversed(pieces(path))  # looked for after the first was opened, so that none is left out

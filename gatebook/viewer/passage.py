@@ -6,8 +6,6 @@ have it stopped.
 """
 
 import asyncio
-import contextlib
-import errno
 import os
 import re
 import threading
@@ -20,8 +18,9 @@ from uuid import UUID
 
 import orjson
 
-from gatebook.access_log.line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
-from gatebook.access_log.pieces import pieces
+from gatebook.access_log import line
+from gatebook.access_log.line import BEGIN, STAMP
+from gatebook.access_log.pieces import ended_before, newest_first
 from gatebook.access_log.span import span
 from gatebook.identity import request_uuid, unix_ms
 
@@ -70,39 +69,21 @@ def find(log: Path, id: str, stop: threading.Event) -> dict[str, Any] | None:
     """What `log` and its rotated pieces tell of a request. Blocking; raises OSError."""
     if UUID(id).version != 7:
         return None
-    for file in _opened(log):
+    for file in newest_first(log):
         try:
-            about = os.fstat(file)
-            if (about.st_mtime + MTIME_LAG_S) * 1000 < unix_ms(id):
+            if ended_before(file, unix_ms(id)):
                 return None  # nor is it in older ones
-            for line in _lines(file, *span(file, about.st_size, unix_ms(id), unix_ms(id)), id, stop):
-                if found := _told(line, id):
+            for text in _lines(file, *span(file, os.fstat(file).st_size, unix_ms(id), unix_ms(id)), id, stop):
+                if found := _told(text, id):
                     return found
         finally:
             os.close(file)
     return None
 
 
-def _opened(path: Path) -> Iterator[int]:
-    """Every piece, the newest first. What is renamed meanwhile comes twice, what is deleted not at all."""
-    is_there = False
-    for place in _places(path):
-        with contextlib.suppress(FileNotFoundError):  # when it has just been renamed
-            file = opened(place)
-            is_there = True
-            yield file
-    if not is_there:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-
-
-def _places(path: Path) -> Iterator[Path]:
-    yield path
-    yield from reversed(pieces(path))  # looked for after the first was opened, so that none is left out
-
-
 def _lines(file: int, begin: int, end: int, id: str, stop: threading.Event) -> Iterator[bytes]:
     """The lines that may be of this request, of those that begin from `begin` to `end`."""
-    digits = id.replace("-", "")[17:].encode()  # the 5th to the 19th of nginx's request id
+    digits = line.digits(id)
     before = len(BEGIN) + 4
     for offset in range(begin, end + before, _BLOCK_BYTES):
         if stop.is_set():
@@ -111,27 +92,17 @@ def _lines(file: int, begin: int, end: int, id: str, stop: threading.Event) -> I
         found = block.find(digits)
         while found >= 0:
             if offset + found >= before:
-                yield _line(file, offset + found - before)
+                yield line.at(file, offset + found - before)
             found = block.find(digits, found + 1)
 
 
-def _line(file: int, begin: int) -> bytes:
-    """The line that begins there, empty if none does; where nginx was killed, the next one begins within it."""
-    line = b""
-    for length in (4096, LONGEST_BYTES):
-        line = os.pread(file, length, begin)
-        if b"\n" in line or not line.startswith(BEGIN):
-            break
-    return line.split(b"\n", 1)[0]
-
-
-def _told(line: bytes, id: str) -> dict[str, Any] | None:
+def _told(text: bytes, id: str) -> dict[str, Any] | None:
     """As schema.Passage has it, if this is the line of that request and whole. Texts have a character per byte."""
-    stamp = STAMP.match(line)
+    stamp = STAMP.match(text)
     if not stamp or request_uuid(stamp[1].decode(), stamp[2].decode()) != id:
         return None
     try:
-        log = orjson.loads(line.decode("latin-1"))
+        log = orjson.loads(text.decode("latin-1"))
         return {
             "attempts": _attempts(log["upstreams"], log["upstream_statuses"]),
             "seconds": log["seconds"],

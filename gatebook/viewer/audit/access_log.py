@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gatebook.access_log.line import BEGIN, LONGEST_BYTES, MTIME_LAG_S, STAMP, opened
-from gatebook.access_log.pieces import pieces
+from gatebook.access_log.line import BEGIN, LONGEST_BYTES, STAMP
+from gatebook.access_log.pieces import ended_before, opened, pieces
 from gatebook.identity import request_uuid
 
 _BLOCK_BYTES = 256 * 1024  # some hundred lines, a millisecond or two of work
@@ -59,7 +59,7 @@ class Log:
         self._files = _opened(path)
         self.rotated = len(self._files) > 1  # so that there may have been older pieces
         self.skipped = 0  # pieces from before the span
-        while self._files and (os.fstat(self._files[0]).st_mtime + MTIME_LAG_S) * 1000 < since_ms:
+        while self._files and ended_before(self._files[0], since_ms):
             os.close(self._files.pop(0))
             self.skipped += 1
         self._sizes = [os.fstat(file).st_size for file in self._files]  # what comes later is of later requests
