@@ -1,5 +1,6 @@
 """Who may look: from where, by which name, and with what proof.
 
+networks    which network an address is in
 access      the verdict that the viewer and the page at `/` share
 session     what a browser shows after it has signed in
 token       what programs show

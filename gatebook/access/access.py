@@ -8,14 +8,13 @@ under its own name (DNS rebinding).
 import hmac
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Literal
 
-from gatebook.access import session
-from gatebook.settings import Network, Settings
+from gatebook.access import networks, session
+from gatebook.settings import Settings
 
 Refusal = Literal["network", "host"]
-Address = IPv4Address | IPv6Address
 Hidden = Literal["network", "host", "password"]
 _LONGEST_HOST = 300  # that an answer is remembered for; a name has 253 characters at most (RFC 1035)
 
@@ -80,9 +79,12 @@ class Access:
         return None if not self._hosts or is_own_name(host, self._hosts) else "host"
 
     def _from_here(self, client: str | None) -> bool:
-        if client is None or (address := _address(client)) is None:
+        try:
+            address = networks.address(client or "")
+        except ValueError:
             return not self._allow
-        return not _within(address, self._deny) and (not self._allow or _within(address, self._allow))
+        is_allowed = not self._allow or networks.within(address, self._allow)
+        return is_allowed and not networks.within(address, self._deny)
 
 
 def is_own_name(host: str, names: Iterable[str]) -> bool:
@@ -110,16 +112,3 @@ def _name(host: str) -> tuple[str, bool]:
 def _matches(name: str, pattern: str) -> bool:
     pattern = pattern.removesuffix(".")
     return name.endswith(pattern[1:]) and len(name) >= len(pattern) if pattern.startswith("*.") else name == pattern
-
-
-def _address(text: str) -> Address | None:
-    """An IPv4 address that came over an IPv6 socket is still an IPv4 address."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
-
-
-def _within(address: Address, networks: Iterable[Network]) -> bool:
-    return any(address in network for network in networks)

@@ -5,7 +5,9 @@ is bounded, and forgotten when they have been quiet. IPv6 clients are known by t
 """
 
 from collections import OrderedDict
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
+
+from gatebook.access import networks
 
 FREE = 3  # mistakes without a wait: a finger slips
 MOST_WAIT_S = 300
@@ -62,7 +64,5 @@ def known_by(client: str | None) -> str:
     """An IPv4 address, an IPv6 network of 64 bits, or nothing for who came without one."""
     if client is None:
         return ""
-    address = ip_address(client)
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
+    address = networks.address(client)
+    return str(IPv6Address(int(address) >> 64 << 64) if isinstance(address, IPv6Address) else address)

@@ -9,12 +9,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import NamedTuple
 
 import orjson
 
-from gatebook.access import session
+from gatebook.access import networks, session
 from gatebook.app.hop import Hop
 from gatebook.identity import request_uuid
 from gatebook.settings import Network
@@ -163,6 +163,4 @@ def _is_address(word: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
-    found = ip_address(address)
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return any((mapped or found) in network for network in trusted)
+    return networks.within(networks.address(address), trusted)
