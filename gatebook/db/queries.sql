@@ -54,7 +54,7 @@ ORDER BY requests.id DESC
 LIMIT $1;
 
 -- name: forgotten
--- Which of the ids $1 were deleted for good.
+-- Which of the ids $1 were deleted for good. The viewer's live events and the audit ask it, too.
 SELECT id::text FROM forgotten WHERE id = ANY ($1::uuid[]);
 
 -- name: hold_off_forgetting

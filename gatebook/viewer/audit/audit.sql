@@ -10,10 +10,6 @@ FROM (
     SELECT id FROM requests WHERE id = ANY ($1) AND id >= $2::uuid AND id <= $3::uuid
 ) AS absent;
 
--- name: forgotten
--- Which of the ids $1 were deleted for good.
-SELECT id::text FROM forgotten WHERE id = ANY ($1::uuid[]);
-
 -- name: count_rows
 -- How many rows and how many ids there are from $1 to $2, of the first $3 of them; `last` is where that ended, null when
 -- there is none. An id that is there twice is not torn apart.

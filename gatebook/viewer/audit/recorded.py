@@ -4,18 +4,18 @@ Rule: each question is a short one and holds a connection no longer, so that nob
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 
-from gatebook.db.queries import named
+from gatebook.db.queries import QUERIES, named
 from gatebook.identity import unix_ms
 from gatebook.viewer.database import Database, Unavailable
 
-SQL = named("gatebook.viewer.audit", "audit.sql")
+SQL = named("gatebook.viewer.audit", "audit.sql") | {"forgotten": QUERIES["forgotten"]}
 
 _ROWS_A_QUESTION = 100_000
 _IDS_A_QUESTION = 4096
@@ -38,19 +38,15 @@ class Recorded:
 
     async def absent(self, ids: Iterable[str]) -> set[str]:
         """Which of these are not in the table."""
-        left = sorted(ids)
         absent: set[str] = set()
-        for start in range(0, len(left), _IDS_A_QUESTION):
-            asked = left[start : start + _IDS_A_QUESTION]
+        for asked in _questions(ids):
             absent.update(row["id"] for row in await self._ask("absent_ids", asked, asked[0], asked[-1]))
         return absent
 
     async def forgotten(self, ids: Iterable[str]) -> set[str]:
         """Which of these were deleted for good, because an operator wanted it."""
-        left = list(ids)
         forgotten: set[str] = set()
-        for start in range(0, len(left), _IDS_A_QUESTION):
-            asked = left[start : start + _IDS_A_QUESTION]
+        for asked in _questions(ids):
             forgotten.update(row["id"] for row in await self._ask("forgotten", asked))
         return forgotten
 
@@ -77,6 +73,12 @@ class Recorded:
             except Unavailable:
                 await asyncio.sleep(wait_s)
         return await self._database.fetch(SQL[query], *values)
+
+
+def _questions(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Some at a time, in their order."""
+    left = sorted(ids)
+    return (left[start : start + _IDS_A_QUESTION] for start in range(0, len(left), _IDS_A_QUESTION))
 
 
 def day(id: str) -> date:

@@ -61,7 +61,3 @@ WHERE coalesce(before, 0) < $4::bigint;
 -- name: matches
 -- Not a statement but its frame: what each filter says of the requests of the ids $1.
 SELECT id::text AS id, {conditions} FROM requests WHERE id = ANY ($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid;
-
--- name: forgotten
--- Which of the ids $1 were deleted for good.
-SELECT id::text FROM forgotten WHERE id = ANY ($1::uuid[]);

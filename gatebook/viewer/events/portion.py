@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import orjson
 
+from gatebook.db.queries import QUERIES as DB_QUERIES
 from gatebook.db.queries import named
 from gatebook.filter import EVERYTHING, Expression, Parameters, condition
 from gatebook.redact import Redaction
@@ -14,7 +15,7 @@ from gatebook.viewer.database import QUERIES as VIEWER_QUERIES
 from gatebook.viewer.events.position import Key, Position
 from gatebook.viewer.row import item, items
 
-QUERIES = named("gatebook.viewer.events", "events.sql")
+QUERIES = named("gatebook.viewer.events", "events.sql") | {"forgotten": DB_QUERIES["forgotten"]}
 Fetch = Callable[..., Awaitable[list[asyncpg.Record]]]  # (statement, *values)
 
 ROWS = 512  # of a portion at most, and

@@ -26,10 +26,9 @@ from gatebook.viewer.pages.recorded import is_whole, recorded
 from gatebook.viewer.pages.template import render
 from gatebook.viewer.row import unpacked
 from gatebook.viewer.shown import body as bodies
-from gatebook.viewer.shown import hidden, jwt
+from gatebook.viewer.shown import jwt
 from gatebook.viewer.shown.form import Form, form
 from gatebook.viewer.shown.limits import Limits
-from gatebook.viewer.shown.said import said
 from gatebook.viewer.sight import Reveal, Sight
 
 SHOWN_BYTES = 1024 * 1024
@@ -72,18 +71,15 @@ def _told(
 ) -> dict[str, Any]:
     """What the template needs to know."""
     found, id, narrowing, whole = unpacked(row, sight.redaction), row["id"], Narrowing(filter), is_whole(row)
-    headers = found["headers"]
-    shown = bodies.shown(headers, row["body"], found["body_size"], found["truncated"], *look, whole, sight.redaction)
-    body, masked = row["body"], False
-    if body:
-        body, masked = hidden.body(sight.redaction, body, said(headers).codings, found["truncated"] or not whole)
-    found["redacted"] = found["redacted"] or masked or shown.masked
+    size, truncated = found["body_size"], found["truncated"]
+    shown = bodies.shown(found["headers"], row["body"], size, truncated, *look, whole, sight.redaction)
+    found["redacted"] = found["redacted"] or shown.masked
     # What was not read may have something to mask, too: then nobody knows.
     is_sendable = not found["redacted"] and (whole or not sight.redaction)
     return {
         "one": found,
         "kept": row["kept"],
-        "sha256": None if masked else row["sha256"],  # who knows all but a short value could find it by trying
+        "sha256": None if shown.masked else row["sha256"],  # who knows all but a short value could find it by trying
         "revealed": sight.revealed,
         "filter": filter,
         "origin": origin,
@@ -91,8 +87,8 @@ def _told(
         "path": narrowing.by_value("path", path[0]) if (path := _PATH.match(found["target"])) else None,
         "query": _query(found["target"]),
         "shown": shown,
-        "tokens": jwt.tokens(found, body, sight.redaction),
-        "snippets": _snippets(found, body if whole else None, origin, sight.revealed) if is_sendable else [],
+        "tokens": jwt.tokens(found, shown.seen, sight.redaction),
+        "snippets": _snippets(found, shown.seen if whole else None, origin, sight.revealed) if is_sendable else [],
         "at_this": partial(link.to_request, id, filter, reveal="1" if sight.revealed else None),
         "narrowing": narrowing,
     }

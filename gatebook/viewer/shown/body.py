@@ -44,7 +44,8 @@ class Shown:
     coding: str = ""  # the Content-Encoding that was said
     can_decode: bool = False
     decoded: bool = False  # whether this is what lies within that coding
-    masked: bool = False  # whether something in it is
+    masked: bool = False  # whether something in the body is
+    seen: bytes | None = None  # the bytes that were given, as they may be seen
     names: ClassVar[Mapping[str, str]] = NAMES
 
 
@@ -105,17 +106,20 @@ def shown(
     about = said(headers)
     notes = _kept(len(content), size, truncated, whole)
     cut, within = truncated or not whole, False
+    seen, masked = hidden.body(redaction, content, about.codings, cut)
+    looked_at = seen
     if decoded and about.codings:
         try:
-            content, cut = coding.decoded(content, about.codings, cut)
+            looked_at, cut = coding.decoded(content, about.codings, cut)
             within = True
-            notes += [f"The first {len(content):,} bytes of what it decodes to are shown."] if cut else []
+            notes += [f"The first {len(looked_at):,} bytes of what it decodes to are shown."] if cut else []
+            looked_at, also = redaction.body(looked_at)
+            masked = masked or also
         except coding.NotDecodable as error:
             notes.append(f"It cannot be decoded: {error}. This is what was sent.")
     is_coded = bool(about.codings) and not within
-    content, masked = redaction.body(content) if within else hidden.body(redaction, content, about.codings, cut)
     terms = not (cut or within)
-    found = _looked_at(_Content(content, about, cut, Limits(), terms, at, is_coded=is_coded), view)
+    found = _looked_at(_Content(looked_at, about, cut, Limits(), terms, at, is_coded=is_coded), view)
     can_decode = coding.can_decode(about.codings)
     if is_coded and not can_decode:
         notes.append(f"It is coded with {wire(', '.join(about.codings)[:_BRIEF])}, which cannot be decoded here.")
@@ -126,6 +130,7 @@ def shown(
         can_decode=can_decode,
         decoded=within,
         masked=masked,
+        seen=seen,
     )
 
 
