@@ -36,8 +36,8 @@ _HIDDEN: dict[Hidden, bytes] = {
     "host": b"<p>It is not shown under this name: ask for localhost or an address, or add the name to "
     b"<code>GATEBOOK_VIEW_HOSTS</code>.",
 }
-# Strings are matched first, and so kept. A script keeps its line ends: they end statements.
 _NOWHERE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# Strings are matched first, and so kept. A script keeps its line ends: they end statements.
 _BLANKS = {
     ".html": re.compile(r"""(?<==)"([\w-]+)"|(?<=>)()\n(?=<)"""),
     ".css": re.compile(r"""("[^"]*")|\s*([{};,])\s*|(?<=:) """),

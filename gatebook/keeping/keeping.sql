@@ -17,7 +17,7 @@ UPDATE batches SET newest = NULL WHERE xid = ANY ($1::xid8[]);
 
 -- name: lock
 -- Nobody drains a spool while this transaction lasts: a row that is deleted now must not be written once more by who has
--- just asked whether it was forgotten. See `not_forgotten` in gatebook.db.
+-- just asked whether it was forgotten. See `hold_off_forgetting` in gatebook.db.
 SELECT pg_advisory_xact_lock(hashtext('gatebook.forgotten'));
 
 -- name: begin

@@ -14,8 +14,8 @@ from gatebook.settings import Address, Network, Settings
 _PLACEHOLDER = re.compile(r"\$\{([A-Z_]+)\}")
 _MOST_OPEN_FILES = 65536
 _STRIKES = "max_fails=3 fail_timeout=1s"  # an idle connection that a replica has just closed counts as one
-_LOOKING_RATE, _LOOKING_AT_ONCE = 20, 100  # no less for who looks, whatever the limits for recording are
 _NEVER_ASIDE = "max_fails=0 backup"
+_LOOKING_RATE, _LOOKING_AT_ONCE = 20, 100  # no less for who looks, whatever the limits for recording are
 PAIR = "tls.pem"  # the certificate with its chain, then its key, beside nginx's configuration
 
 # With TLS: a request that came without is recorded all the same, by way of the beginning (a named location would take a
