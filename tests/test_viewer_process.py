@@ -195,18 +195,34 @@ SELECT uuidv7(), '::1', '::1', 200, false, '', '', '', '', '/', '[]', '1' FROM g
 CREATE OR REPLACE FUNCTION body_json(body bytea) RETURNS jsonb
 LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1); RETURN '1'; END $$;
 """
+DEAF = """
+CREATE OR REPLACE FUNCTION body_json(body bytea) RETURNS jsonb
+LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN '1';
+EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(60); RETURN '1'; END $$;
+"""
 
 
 @pytest.mark.parametrize(
-    ("path", "is_told_meanwhile"),
-    [("requests", False), ("requests", True), ("counts", False), ("counts", True), ("requests/{id}/neighbours", False)],
+    ("path", "is_told_meanwhile", "deaf"),
+    [
+        ("requests", False, False),
+        ("requests", True, False),
+        ("counts", False, False),
+        ("counts", False, True),
+        ("counts", True, False),
+        ("requests/{id}/neighbours", False, False),
+    ],
 )
-def test_a_client_that_goes_away_cancels_its_search(start, cluster, environment, tmp_path, path, is_told_meanwhile):
-    """Ten clients ask for what takes long, and leave: within a second nothing is sought any more."""
+def test_a_client_that_goes_away_cancels_its_search(
+    start, cluster, environment, tmp_path, path, is_told_meanwhile, deaf
+):
+    """Ten clients ask for what takes long, and leave: soon nothing is sought any more, though a cancel goes unheard."""
     database = environment["POSTGRES_DB"]
     viewer = start(environment)
     until(viewer.listens)
     cluster.psql(SLOW, database)
+    if deaf:
+        cluster.psql(DEAF, database)
     path = path.format(id=cluster.psql("SELECT id FROM requests LIMIT 1", database))
     accepted = "application/x-ndjson" if is_told_meanwhile else "*/*"
     asked = f"GET /_/api/{path}?filter=json.a:1 HTTP/1.1\r\nHost: gate\r\nAccept: {accepted}\r\n\r\n"
@@ -224,7 +240,7 @@ def test_a_client_that_goes_away_cancels_its_search(start, cluster, environment,
             assert client.recv(12) == b"HTTP/1.1 200"
     begun = time.monotonic()
     until(lambda: cluster.psql(sought) == "0")
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5
     assert len(viewer.get("/_/api/requests").json()["requests"]) == 50
     assert "Traceback" not in viewer.log()
 

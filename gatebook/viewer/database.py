@@ -5,10 +5,10 @@ database is Unavailable, and the log says once that it is away and once that it 
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ WALKS = 4  # searches and counts that may hold a connection at a time, so that t
 WAIT_FOR_CONNECTION_S = 5.0
 STATEMENT_TIMEOUT_S = 10.0
 DEADLINE_S = WAIT_FOR_CONNECTION_S + STATEMENT_TIMEOUT_S + 1.0  # in all; passes when a server went silent
+_CANCELLED_WITHIN_S = 0.5  # a server that is asked to cancel just before a statement reaches it does not
 _DAYS_LAST_S = 60.0
 
 # Beside AWAY, being refused by a server that runs.
@@ -102,16 +103,18 @@ class Database:
         finally:
             self._walks.release()
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _connection(self, within_s: float) -> AsyncIterator[Any]:
         """A connection for the block, which must end in `within_s`; whatever the database does becomes Unavailable."""
         connection = None
         try:
-            async with (
-                asyncio.timeout(within_s),
-                self._pool.acquire(timeout=min(within_s, WAIT_FOR_CONNECTION_S)) as connection,
-            ):
-                yield connection
+            async with asyncio.timeout(within_s):
+                connection = await self._pool.acquire(timeout=min(within_s, WAIT_FOR_CONNECTION_S))
+                try:
+                    yield connection
+                finally:
+                    with contextlib.suppress(TimeoutError):  # it is closed then, which the server finds out
+                        await self._pool.release(connection, timeout=_CANCELLED_WITHIN_S)
         except asyncpg.QueryCanceledError:
             raise Unavailable(f"the database took longer than {STATEMENT_TIMEOUT_S:.0f} s for this") from None
         except TimeoutError as error:
@@ -135,12 +138,13 @@ class Database:
         return Unavailable("the database is away")
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Database]:
     """A Database for as long as the block runs. It opens its connections when they are needed."""
     server_settings = {
         "application_name": "gatebook-viewer",
         "statement_timeout": f"{STATEMENT_TIMEOUT_S:.0f}s",
+        "client_connection_check_interval": f"{_CANCELLED_WITHIN_S * 1000:.0f}ms",
         "default_transaction_read_only": "on",  # beside the role's rights, against accidents
         "jit": "off",  # compiling takes longer than these statements run
         "plan_cache_mode": "force_custom_plan",  # a generic one opens every day, whatever ids are asked for

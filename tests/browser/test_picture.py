@@ -154,7 +154,7 @@ def test_dragging_over_the_axis_zooms(open_page: Open, stack: Stack) -> None:
     page.mouse.up()
     page.wait_for_url("**until**")
     since, end = span(page)
-    assert abs(end - since - 900 / 4) <= 20
+    assert abs(end - since - 900 / 4) <= 3 * 10  # steps: each end's, and one by which the axis may move meanwhile
     assert since % 10 == end % 10 == 0
     assert asked(page).startswith("path:/drag since:") and "15m" not in asked(page)
     assert parse_qs(urlsplit(page.url).query)["by"] == ["replica"]
