@@ -77,6 +77,20 @@ PLACES: dict[str, Callable[[str, str], bytes]] = {
     "key with escapes": lambda name, value: (
         b'{"' + "".join(f"\\u{ord(one):04x}" for one in name).encode() + b'": ' + json.dumps(value).encode() + b"}"
     ),
+    "json in json as .net writes it": lambda name, value: (
+        json.dumps({"a": json.dumps({"n": 1, name: value})}).replace('\\"', "\\u0022").encode()
+    ),
+    "json in json in json as .net writes it": lambda name, value: json.dumps(
+        {"a": json.dumps({"b": json.dumps({name: value}).replace('"', "\\u0022")})}
+    ).encode(),
+    "json in xml": lambda name, value: (
+        f"<a b='1'>{{&quot;{name}&quot;:&quot;{value}&quot;, &#34;b&#34;: 2}}</a>".encode()
+    ),
+    "json that says the name": lambda name, value: json.dumps([{"name": name, "a": "}", "value": value}, 1]).encode(),
+    "json that says the name behind": lambda name, value: json.dumps({"Value": value, "key": name}, indent=1).encode(),
+    "json in json that says the name": lambda name, value: json.dumps(
+        {"a": json.dumps({"key": name, "values": [value, {"b": value}]})}
+    ).encode(),
     "form": lambda name, value: f"x=1&{name}={quote(value)}&y=2".encode(),
     "form, raw": lambda name, value: f"x=1&{name}={value}&y=2".encode(),
     "form with a path": lambda name, value: f"user[{name}]={quote(value)}&y=2".encode(),
@@ -90,6 +104,14 @@ PLACES: dict[str, Callable[[str, str], bytes]] = {
     "url in a form": lambda name, value: f"next={quote(f'https://h/?{name}={quote(value)}&b=1', safe='')}&y=2".encode(),
     "attribute": lambda name, value: f'<user {name}="{value}" at="home"/>'.encode(),
     "element": lambda name, value: f'<a><{name} Type="text">{value}</{name}><b>2</b></a>'.encode(),
+    "attribute with blanks": lambda name, value: f'<user at="home" {name} = "{value}" />'.encode(),
+    "element as go writes it": lambda name, value: (
+        json.dumps({"x": f"<{name}>{value}</{name}>"}).replace("<", "\\u003c").replace(">", "\\u003e").encode()
+    ),
+    "element in an element": lambda name, value: f"<a>&lt;{name}&gt;{value}&lt;/{name}&gt;</a>".encode(),
+    "element in utf-16": lambda name, value: f"<{name}>{value}</{name}>".encode("utf-16"),
+    "url in json as gson writes it": lambda name, value: f'{{"url":"/?{name}\\u003d{value}\\u0026b\\u003d2"}}'.encode(),
+    "setting": lambda name, value: f"[a]\nb = 1\n{name} = {value}\nc = 2\n".encode(),
     "element with a prefix": lambda name, value: f"<s:a><s:{name}><![CDATA[{value}]]></s:{name}\n></s:a>".encode(),
     "element in json": lambda name, value: json.dumps({"x": f"<{name}>{value}</{name}>"}).replace("/", "\\/").encode(),
     "form that begins late": lambda name, value: f" &{name}={value} {value}&y=2".encode(),
@@ -130,7 +152,7 @@ def test_a_secret_is_not_seen_wherever_it_is_sent(place: str, name: str) -> None
     assert changed and not seen(found, SECRET), found
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [place for place in PLACES if place != "json that says the name behind"])
 def test_a_secret_is_not_seen_in_a_body_that_is_cut_off_anywhere(place: str) -> None:
     body = PLACES[place]("access_token", SECRET)
     for end in range(len(body)):
@@ -168,6 +190,12 @@ tokens = st.sampled_from(
             b" ",
             b'name="token"',
             b"\\u0026",
+            b"\\u0022",
+            b"\\\\u0022",
+            b"&quot;",
+            b"&lt;",
+            b'"name":',
+            b'"value":',
             b"\0",
             b";",
             b",",
@@ -320,6 +348,14 @@ def _repeated(unit: bytes, length: int) -> bytes:
             b'\\"token\\":{',
             b"token=",
             b"%25",
+            b"&lt;",
+            b"\\u0022",
+            b'"name":"token",',
+            b'"value":{',
+            b'"value":1,',
+            b'{"value":[],"name":"token",',
+            b'{"name":"token","value":',
+            b'\\"name\\":\\"token\\",\\"value\\":[',
         ],
         *[
             b"&token=a",
@@ -342,6 +378,16 @@ def test_the_time_grows_with_the_body_and_nothing_else(unit: bytes) -> None:
     REDACTION.body(b"token" + _repeated(unit, 2 * MIB))
     REDACTION.body(_repeated(unit, 2 * MIB))
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("opening", [b'x<token>"', b'x<a%d:token>"'])
+@pytest.mark.parametrize("behind", [b"/token", b"</tokenx", b"</a1:tokenx", b"<"])
+def test_what_is_not_closed_is_not_sought_again_and_again(opening: bytes, behind: bytes) -> None:
+    openings = b"".join(opening.replace(b"%d", b"%d" % number) for number in range(300))
+    began = time.monotonic()
+    found, _ = REDACTION.body(openings + _repeated(behind, 4 * MIB))
+    assert time.monotonic() - began < 10
+    assert found.startswith(b"x<")
 
 
 def test_the_names_of_hostile_keys_are_looked_at_in_linear_time() -> None:

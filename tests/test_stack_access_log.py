@@ -160,4 +160,5 @@ def test_the_container_s_ends_with_its_nginx_and_waits_for_its_pid_file(folder: 
             (folder / "nginx.pid").write_text(f"{nginx.pid}\n")
             assert nginx.wait(30) == -signal.SIGUSR1
             assert it.wait(30) == 0
-    assert not path.exists()
+    assert path.stat().st_size == 0
+    assert path.stat().st_mode & 0o777 == 0o664  # its group is who forgets

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from viewer import Viewer, is_problem
 from gatebook.redact import MASK
 from gatebook.viewer import database as reads
 from gatebook.viewer.api import masking
+from gatebook.viewer.pages import compare, one
 
 SECRET = "hunter2zwei"
 LIST = "/_/api/requests"
@@ -47,10 +49,19 @@ BODIES = {
     "multipart": f'--B\r\nContent-Disposition: form-data; name="pwd"\r\n\r\n{SECRET}\r\n--B--\r\n'.encode(),
     "text": f"see https://h/?access_token={SECRET} for it".encode(),
     "utf-16": json.dumps({"password": SECRET}).encode("utf-16"),
+    "ebcdic": json.dumps({"password": SECRET}).encode("cp037"),
+    "utf-16 at odd bytes, too": f"?token={SECRET}&".encode("utf-16-le")
+    + b"-"
+    + f"?token={SECRET}&".encode("utf-16-le"),
     "gzip": gzip.compress(json.dumps({"password": SECRET}).encode()),
     "jwt": json.dumps({"id": jwt({"password": SECRET, "sub": "me"})}).encode(),
 }
-TYPES = {"form": "application/x-www-form-urlencoded", "json in a form": "application/x-www-form-urlencoded"}
+TYPES = {
+    "form": "application/x-www-form-urlencoded",
+    "json in a form": "application/x-www-form-urlencoded",
+    "multipart": "multipart/form-data; boundary=B",
+    "ebcdic": "text/plain; charset=cp037",
+}
 
 
 def sent(viewer: Viewer, what: str = "json", **columns: Any) -> UUID:
@@ -59,7 +70,7 @@ def sent(viewer: Viewer, what: str = "json", **columns: Any) -> UUID:
         ["Authorization", f"Bearer {SECRET}"],
         ["Cookie", f"a={SECRET}"],
         ["Referer", f"https://h/?token={SECRET}&page=2"],
-        ["Content-Type", TYPES.get(what, "multipart/form-data; boundary=B" if what == "multipart" else "text/plain")],
+        ["Content-Type", TYPES.get(what, "text/plain")],
         *([["Content-Encoding", "gzip"]] if what == "gzip" else []),
     ]
     body = BODIES[what]
@@ -258,6 +269,22 @@ def test_the_sum_of_a_masked_body_is_not_told(viewer: Viewer) -> None:
     id = sent(viewer)
     assert "SHA-256" not in viewer.get(f"/_/requests/{id}", AS_PAGE).text
     assert "SHA-256" in viewer.get(f"/_/requests/{id}", AS_PAGE, reveal=1).text
+
+
+def test_the_sum_of_a_body_that_is_not_looked_into_is_not_told_either(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one, "SHOWN_BYTES", 10)
+    monkeypatch.setattr(compare, "COMPARED_BYTES", 10)
+    a, b, c = sent(viewer), sent(viewer), sent(viewer, "text")
+    assert "SHA-256" not in viewer.get(f"/_/requests/{a}", AS_PAGE).text
+    assert "SHA-256" in viewer.get(f"/_/requests/{a}", AS_PAGE, reveal=1).text
+    sums = [hashlib.sha256(BODIES[what]).hexdigest() for what in ("json", "text")]
+    masked = viewer.get(f"/_/compare/{a}/{c}", AS_PAGE).text
+    assert "[redacted 1]" in masked and "[redacted 2]" in masked and not any(sum in masked for sum in sums)
+    assert "They differ in body" in masked
+    assert "They were sent alike" in viewer.get(f"/_/compare/{a}/{b}", AS_PAGE).text
+    assert all(sum in viewer.get(f"/_/compare/{a}/{c}", AS_PAGE, reveal=1).text for sum in sums)
 
 
 def test_counts_by_path_show_no_parameter_of_a_path(viewer: Viewer) -> None:

@@ -46,13 +46,13 @@ def forget(filter: str, yes: bool, reason: str | None, data: str | None) -> None
     """Delete the requests that FILTER finds, for good.
 
     Tells how many they are, from when, and where; on a terminal it then asks, elsewhere it ends there. Deleted, they
-    are gone from the table, the page, live events and the local stack's log of requests; the trail says how many and
-    by which fields, and the audit counts them as forgotten. What is interrupted goes on with the same command.
+    are gone from the table, the page, live events and the load balancer's log of requests; the trail says how many
+    and by which fields, and the audit counts them as forgotten. What is interrupted goes on with the same command.
 
     \b
     gatebook forget client:198.51.100.9
     gatebook forget path:/signup until:30d --yes --reason "kept for 30 days"
-    docker compose exec viewer python -m gatebook forget client:198.51.100.9
+    docker compose run --rm keeper forget client:198.51.100.9
     """
     import asyncio
 
@@ -61,7 +61,7 @@ def forget(filter: str, yes: bool, reason: str | None, data: str | None) -> None
     if not yes:
         with progress("looking") as tell:
             found = asyncio.run(_glance(settings, expression, tell))
-        click.echo("\n".join(_told(found)))
+        click.echo("\n".join(_told(found, settings)))
         newest = found.newest
     if yes or (newest and _is_wanted(found)):
         _forget(settings, expression, reason, newest)
@@ -90,16 +90,21 @@ async def _glance(settings: "Settings", expression: "Expression", tell: "Tell") 
         return await forgetting.glance(reading, expression, tell)
 
 
-def _told(found: "Glance") -> Iterator[str]:
+def _told(found: "Glance", settings: "Settings") -> Iterator[str]:
     """How many, from when to when, where."""
     if not (found.newest and found.oldest):
         yield "No request is found."
         return
     from gatebook.identity import utc
+    from gatebook.redact import Redaction
 
+    redaction = Redaction(settings.redact)
+    paths: Counter[str] = Counter()
+    for path, count in found.paths.items():
+        paths[redaction.target(path)[0]] += count
     yield f"{_many(found.requests)}, from {utc(str(found.oldest))} until {utc(str(found.newest))}"
     yield from _most_frequent("by replica", found.replicas, found.requests)
-    yield from _most_frequent("by path", found.paths, found.requests)
+    yield from _most_frequent("by path", paths, found.requests)
 
 
 def _most_frequent(title: str, counts: "Counter[str]", total: int) -> Iterator[str]:

@@ -26,7 +26,7 @@ def token() -> None:
     \b
     gatebook token create ci > token
     curl -H "Authorization: Bearer $(cat token)" https://gate.example/_/api/requests
-    docker compose exec viewer python -m gatebook token list
+    docker compose run --rm keeper token list
     """
 
 

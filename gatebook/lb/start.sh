@@ -176,12 +176,17 @@ healthy() {
     fi
 }
 
+# new_log: make the access log, if it is not there. `gatebook forget` writes in it, as one of nginx's group.
+new_log() {
+    (umask 002 && : >>"$ACCESS_LOG")
+}
+
 # check_log: nginx can write its log; a name that its configuration cannot hold as it is is refused
 check_log() {
     printf '%s' "$ACCESS_LOG" | grep -Eq '^/[A-Za-z0-9_./@%+-]+$' ||
         fail "GATEBOOK_ACCESS_LOG is '$ACCESS_LOG': expected a plain path such as /var/log/gatebook/access.log" \
             "set GATEBOOK_ACCESS_LOG to the path of a file"
-    (: >>"$ACCESS_LOG") 2>/dev/null || fail "the access log $ACCESS_LOG cannot be written" \
+    new_log 2>/dev/null || fail "the access log $ACCESS_LOG cannot be written" \
         "mount a volume for it that user $(id -u) may write in, or set GATEBOOK_ACCESS_LOG=/dev/stdout"
 }
 
@@ -209,7 +214,9 @@ rotate() {
     newest=$(pieces | tail -n 1)
     newest=${newest##*.}
     [ "${newest:-0}" -lt "$now" ] || now=$((newest + 1))
-    mv "$ACCESS_LOG" "$ACCESS_LOG.$now" && kill -USR1 "$1"
+    mv "$ACCESS_LOG" "$ACCESS_LOG.$now" || return
+    new_log || : # on a full disk; nginx tries again
+    kill -USR1 "$1"
 }
 
 # prune LIMIT: delete the oldest pieces while there are more than LIMIT bytes of the log

@@ -11,23 +11,23 @@ from gatebook.redact.names import Names
 from gatebook.redact.span import Span
 
 _OPENING = re.compile(r"<([A-Za-z_\x80-\U0010ffff][\w:.\x80-\U0010ffff-]{0,200}+)(?:[ \t\r\n][^<>]*+)?>")
-_CLOSES = re.compile(r"[ \t\r\n>]|\Z")
 _CDATA, _CDATA_END = "<![CDATA[", "]]>"
-_MOST_UNCLOSED = 100  # each was sought to the end of the text
+_MOST_UNCLOSED = 5  # names, each of which was sought to the end of the text
 
 
 def spans(text: str, names: Names) -> Iterator[Span]:
     """What stands between an opening tag and its closing one, of all elements that are in `names`."""
-    at, unclosed, is_xml = 0, 0, text.lstrip()[:1] == "<"
+    at, is_xml = 0, text.lstrip()[:1] == "<"
+    unclosed: set[str] = set()  # what is not closed behind one tag is not behind a later one
     while tag := _OPENING.search(text, at):
         at = tag.end()
         name = tag[1]
         if tag[0].endswith("/>") or (name not in names and name.rpartition(":")[2] not in names):
             continue
-        end = _closing(text, at, name)
+        end = None if name in unclosed else _closing(text, at, name)
         if end is None:
-            unclosed += 1
-            end = len(text) if is_xml or unclosed > _MOST_UNCLOSED else _quotation_mark(text, at)
+            unclosed.add(name)
+            end = len(text) if is_xml or len(unclosed) > _MOST_UNCLOSED else _quotation_mark(text, at)
         yield Span(at, end)
         at = max(at, end)
 
@@ -40,12 +40,8 @@ def _closing(text: str, start: int, name: str) -> int | None:
         if at < 0:
             return len(text)
         at += len(_CDATA_END)
-    while (at := text.find(f"/{name}", at)) >= 0:
-        before = text[max(start, at - 2) : at]
-        if before.endswith(("<", "<\\")) and _CLOSES.match(text, at + 1 + len(name)):
-            return at - (2 if before.endswith("\\") else 1)
-        at += 1
-    return None
+    closing = re.compile(rf"<\\?/{re.escape(name)}(?=[ \t\r\n>]|\Z)").search(text, at)
+    return closing.start() if closing else None
 
 
 def _quotation_mark(text: str, start: int) -> int:

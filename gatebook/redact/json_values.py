@@ -1,5 +1,7 @@
 """Where the values of JSON keys are: strings, numbers, words, whole objects and arrays.
 
+A key is also what stands for one: `{"name": "password", "value": "..."}`, in any order.
+
 Rule: nothing has to be JSON as a whole. Any string before a colon is a key, so what is broken, cut off or surrounded by
 something else is looked into, too. A value that nobody closes goes on to the end.
 
@@ -26,17 +28,66 @@ _BRACKETS_AND_QUOTES = re.compile(r'[][{}"]')
 _BARE = re.compile(r"'[^'\r\n]*+'|[^,}\]\r\n]*+")
 _BARE_WITHIN = re.compile(r'[^,}\]\r\n"\\]*+')  # within a string
 _DEPTH = {"{": 1, "[": 1, "}": -1, "]": -1}
+_NAMING = frozenset(("name", "key"))  # in lower case
+_NAMED = frozenset(("value", "values"))
 
 
 def spans(text: str, names: Names) -> Iterator[Span]:
     """The values of all keys that are in `names`."""
-    at = 0
+    at, beside = 0, _Beside(text, names)
     while found := _KEY_END.search(text, at):
+        beside.between(at, found.start())
         at, level = found.end(), _level(text, found.start())
         key = _key(text, found.start(), level)
-        if key is not None and key in names and (span := _value(text, at, level)):
+        if key is None:
+            continue
+        if span := _value(text, at, level) if key in names else beside.member(key, at, level):
             yield span
             at = max(at, span.end)
+
+
+class _Beside:
+    """What the members of one object, without objects in between, say of each other. To be told of all keys in turn."""
+
+    def __init__(self, text: str, names: Names) -> None:
+        self._text = text
+        self._names = names
+        self._begin(0)
+
+    def _begin(self, level: int) -> None:
+        self._level = level
+        self._is_meant = False  # a name that stood there
+        self._value_at = -1  # where a value stood
+
+    def between(self, start: int, end: int) -> None:
+        """What lies behind one key and before the end of the next one."""
+        if not self._is_meant and self._value_at < 0:
+            return
+        if any(found[0] in _DEPTH for found in _BRACKETS.finditer(self._text, start, end)):
+            self._begin(self._level)
+
+    def member(self, key: str, at: int, level: int) -> Span | None:
+        """The value that this key, whose own value begins at `at`, shows to be meant."""
+        lowered = key.lower()
+        if lowered not in _NAMING and lowered not in _NAMED:
+            return None
+        if level != self._level:
+            self._begin(level)
+        if lowered in _NAMED:
+            self._value_at = at
+        else:
+            self._is_meant |= self._is_name(at)
+        if not self._is_meant or self._value_at < 0:
+            return None
+        return _value(self._text, self._value_at, level)
+
+    def _is_name(self, at: int) -> bool:
+        quote = _quote(self._level)
+        if not self._text.startswith(quote, at):
+            return False
+        start = at + len(quote)
+        name = _characters(self._text[start : _end_of_string(self._text, start, self._level)], self._level)
+        return self._names.may_be_in(name) and name in self._names
 
 
 def _level(text: str, quote: int) -> int:
@@ -77,9 +128,13 @@ def _character(escape: re.Match[str]) -> str:
     return chr(int(escape[1], 16)) if escape[1] else _MEANS.get(escape[2], escape[2])
 
 
+def _quote(level: int) -> str:
+    return "\\" * _escaping(level) + '"'
+
+
 def _value(text: str, at: int, level: int) -> Span | None:
     """What begins there; None when nothing does."""
-    quote = "\\" * _escaping(level) + '"'
+    quote = _quote(level)
     if text.startswith(quote, at):
         start = at + len(quote)
         return Span(start, _end_of_string(text, start, level))

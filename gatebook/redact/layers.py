@@ -1,4 +1,4 @@
-"""The same text written in another way: percent-encoded, once or twice, and in two or four bytes a character.
+"""The same text written in another way: with escapes of URLs, JSON and XML, and in two or four bytes a character.
 
 Rule: what is found in it is told by its place in what was sent, so that everything else stays as it was.
 """
@@ -6,19 +6,25 @@ Rule: what is found in it is told by its place in what was sent, so that everyth
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import accumulate
+from operator import add
 from typing import NamedTuple
 
 from gatebook.redact.span import Span
 
-_PERCENT = re.compile(r"%([0-9a-fA-F]{2})")
+# %22, in JSON \u0022, within a string of JSON \\u0022, in XML &quot; &#34; &#x22;. Only ASCII is needed here.
+_ESCAPE = re.compile(
+    r"(%[0-9a-fA-F]{2}|\\{1,7}u00[2-7][0-9a-fA-F]|&(?:quot|apos|amp|lt|gt|#[0-9]{2,3}|#x[2-7][0-9a-fA-F]);)"
+)
+_ENTITIES = {"quot": '"', "apos": "'", "amp": "&", "lt": "<", "gt": ">"}
 _DEEPEST = 2
 _BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
-_MARKS = b'"=:'
+_MARKS = b'"=:<'
 
 
 class Unescaped(NamedTuple):
-    """A text without its %XX. Where in the text that was sent something is: `place`."""
+    """A text without its escapes. Where in the text that was sent something is: `place`."""
 
     text: str
     ends: list[int]  # in `text`, behind each character that was an escape
@@ -35,27 +41,44 @@ class Unescaped(NamedTuple):
 
 def unescaped(text: str) -> Unescaped:
     """`text` is wire text."""
-    pieces = _PERCENT.split(text)
-    literal, escaped = pieces[::2], pieces[1::2]
-    joined = [one for pair in zip(literal, (chr(int(two, 16)) for two in escaped), strict=False) for one in pair]
-    lengths = [len(one) for one in literal[:-1]]
-    return Unescaped(
-        "".join([*joined, literal[-1]]),
-        [0, *accumulate(length + 1 for length in lengths)],
-        [0, *accumulate(length + 3 for length in lengths)],
-    )
+    pieces = _ESCAPE.split(text)
+    sent = [*map(len, pieces)]
+    pieces[1::2] = map(_meant, pieces[1::2])
+    meant = [*map(len, pieces)]
+    return Unescaped("".join(pieces), [0, *_behind_escapes(meant)], [0, *_behind_escapes(sent)])
+
+
+def _behind_escapes(lengths: list[int]) -> Iterator[int]:
+    return accumulate(map(add, lengths[0:-1:2], lengths[1::2]))
+
+
+@lru_cache(4096)
+def _meant(escape: str) -> str:
+    if escape[0] == "%":
+        return chr(int(escape[1:], 16))
+    if escape[0] == "\\":
+        slashes, character = escape.index("u"), chr(int(escape[-2:], 16))
+        return "\\" * (2 * slashes - 1) + character if character == '"' else character
+    name = escape[1:-1]
+    if name[0] != "#":
+        return _ENTITIES[name]
+    return chr(int(name[2:], 16) if name[1] == "x" else int(name[1:]))
 
 
 def within(text: str) -> Iterator[list[Unescaped]]:
     """The text without its escapes, and that without those that are left: each with all that lead to it."""
     ways: list[Unescaped] = []
-    while "%" in text and len(ways) < _DEEPEST:
+    while len(ways) < _DEEPEST and _may_have_escapes(text):
         found = unescaped(text)
         if len(found.ends) == 1:
             return
         ways = [found, *ways]
         text = found.text
         yield ways
+
+
+def _may_have_escapes(text: str) -> bool:
+    return "%" in text or "\\u00" in text or ("&" in text and ";" in text)
 
 
 class Wide(NamedTuple):

@@ -7,6 +7,7 @@ that is longer than any real one, what stands at its beginning and at its end co
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 _CACHED = 4096  # names, and
 _LONGEST_CACHED = 100  # characters of one
@@ -21,17 +22,13 @@ class Names:
         patterns = [variant for pattern in patterns for variant in _variants(pattern)]
         self._exact = frozenset(pattern for pattern in patterns if "*" not in pattern)
         self._parts = [pattern.split("*") for pattern in patterns if "*" in pattern]
-        self._known: dict[str, bool] = {}
+        self._known = lru_cache(_CACHED)(self._is_meant)
         hints = [max(pattern.split("*"), key=len) for pattern in patterns]
         self._hints = None if any(not hint or not hint.isascii() for hint in hints) else hints
 
     def __contains__(self, name: str) -> bool:
         """`name` is wire text, one character for a byte, or any other text."""
-        if (known := self._known.get(name)) is None:
-            known = self._is_meant(_meant(name).lower())
-            if len(name) <= _LONGEST_CACHED and len(self._known) < _CACHED:
-                self._known[name] = known
-        return known
+        return self._known(name) if len(name) <= _LONGEST_CACHED else self._is_meant(name)
 
     def may_be_in(self, text: str) -> bool:
         """False: none of them is in the text as it stands there. It is much sooner known than where they are."""
@@ -43,7 +40,8 @@ class Names:
                 return True
         return False
 
-    def _is_meant(self, name: str) -> bool:
+    def _is_meant(self, sent: str) -> bool:
+        name = _meant(sent).lower()
         if self._is_one(name):
             return True
         if len(name) > _LONGEST:

@@ -14,8 +14,9 @@ from gatebook.redact.span import Span
 # What may stand before a name: in JSON & and the like may be written as escapes. Not \s, which takes 0xA0 and 0x85 for
 # blanks, and these are bytes of UTF-8.
 _BEFORE = r"(?:\A|[&?;#,/({<>|!\"' \t\r\n\f\v]|\\[nrt/]|\\u00(?:26|3[fF]|3[bB]|23))"
-_PAIR = re.compile(rf"{_BEFORE}([^&?;#,/({{<>|!\"' \t\r\n\f\v=\\]++)=")
+_PAIR = re.compile(rf"{_BEFORE}([^&?;#,/({{<>|!\"' \t\r\n\f\v=\\]++)[ \t]*+=")
 
+_BLANKS = re.compile(r"[ \t]*+")
 _TO_AMPERSAND = re.compile(r"[^&]*+")
 # A line that begins another pair: what looks like a form is a file of settings.
 _TO_AMPERSAND_OR_PAIR = re.compile(r"[^&\n]*+(?:\n(?![\w.\[\]%+-]++=)[^&\n]*+)*+")
@@ -53,6 +54,8 @@ def _name(sent: str) -> str:
 
 def _value(text: str, at: int, value: re.Pattern[str] | None) -> Span:
     if value is None:
+        blanks = _BLANKS.match(text, at)
+        at = blanks.end() if blanks else at
         if quoted := _QUOTED.match(text, at):
             start, end = quoted.span(1 if quoted[1] is not None else 2)
             return Span(start, start + len(text[start:end].rstrip("\\")))

@@ -69,11 +69,7 @@ class Redaction:
         """The body, and whether anything in it was masked. 10 MiB of JSON take 0.1 s; the worst 10 MiB some seconds."""
         if not self:
             return body, False
-        found = body
-        for wide in layers.wide(body):
-            if spans := self._spans(wide.text, partial(pairs.in_text, names=self._names)):
-                found = self._wide(found, wide, spans)
-                break
+        found = self._wide(body)
         text = found.decode("latin-1")
         masked = self.text(text)
         return (found if masked is text else masked.encode("latin-1")), found is not body or masked is not text
@@ -113,12 +109,20 @@ class Redaction:
         if "<" in text:
             yield from elements.spans(text, self._names)
 
-    def _wide(self, body: bytes, wide: layers.Wide, spans: list[Span]) -> bytes:
+    def _wide(self, body: bytes) -> bytes:
+        """Masked where it is text of several bytes a character; one body may have parts of several kinds."""
+        found = []
+        for wide in layers.wide(body):
+            for span in self._spans(wide.text, partial(pairs.in_text, names=self._names)):
+                mask = span.quote + self._mask(wide.text[span.start : span.end]) + span.quote
+                found.append((span.start * wide.width, span.end * wide.width, mask.encode(wide.encoding)))
+        if not found:
+            return body
         pieces, at = [], 0
-        for span in spans:
-            mask = span.quote + self._mask(wide.text[span.start : span.end]) + span.quote
-            pieces += [body[at : span.start * wide.width], mask.encode(wide.encoding)]
-            at = span.end * wide.width
+        for start, end, masked in sorted(found):
+            if start >= at:
+                pieces += [body[at:start], masked]
+            at = max(at, end)
         return b"".join([*pieces, body[at:]])
 
 

@@ -68,9 +68,8 @@ class Gate(Project):
         return json.loads(body)
 
     def gatebook(self, *words: str) -> str:
-        """A command of an operator, in the viewer's container."""
-        (viewer,) = self.containers("viewer")
-        return self.execute(viewer, "python", "-m", "gatebook", *words)
+        """A command of an operator."""
+        return self.compose("run", "--rm", "-T", "keeper", *words)
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +166,16 @@ def test_what_is_forgotten_is_gone_for_good_and_the_audit_still_proves(gate: Gat
     id = sent.getheader("Gatebook-Id")
     gate.send("POST", "/keep-me", b"a body to keep")
 
-    assert "1" in gate.gatebook("forget", "path:/forget-me/*")  # a dry run
+    def logged() -> str:
+        return gate.execute(gate.containers("lb")[0], "sh", "-c", "cat /var/log/gatebook/*")
+
+    wait_until(lambda: "/keep-me" in logged(), 15, "it is logged")
+    assert "/forget-me/x" in logged()
+    assert "1 request," in gate.gatebook("forget", "path:/forget-me/*")  # a dry run
     assert gate.psql(f"SELECT count(*) FROM requests WHERE id = '{id}'") == ["1"]
+    assert "/forget-me/x" in logged()
     gate.gatebook("forget", "path:/forget-me/*", "--yes", "--reason", "asked for")
+    assert "/forget-me/x" not in logged() and "/keep-me" in logged()
     assert not gate.psql(f"SELECT id FROM requests WHERE id = '{id}'")
     assert gate.psql("SELECT count(*) FROM requests WHERE target = '/keep-me'") == ["1"]
     assert _status(gate, f"/_/api/requests/{id}", {"Authorization": f"Bearer {token}"}) == 410

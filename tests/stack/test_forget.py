@@ -50,14 +50,14 @@ def test_what_is_forgotten_is_gone_from_everywhere_we_keep_it(own_stack: Stack) 
     """Table, batches, pages of all replicas, the load balancer's log; the dry run before it deletes nothing."""
     own_stack.up("--scale", 3)
     for number in range(12):
-        sent = own_stack.send("POST", f"/sign-up/{number}?password={SECRET}")
+        sent = own_stack.send("POST", f"/sign-up/{number};token={SECRET}?password={SECRET}")
         assert sent.status == 200
     kept = [own_stack.send("POST", f"/kept/{number}").headers["Gatebook-Id"] for number in range(3)]
     assert all(text.count("/sign-up/") >= 8 for text in pages(own_stack).values())
 
     dry = own_stack.gatebook("forget", "path:/sign-up/*")
     assert dry.stdout.startswith("12 requests, from 20") and SECRET not in dry.stdout
-    assert re.search(r"by path\n   1  /sign-up/\d+\n", dry.stdout) and " 7  others" in dry.stdout
+    assert re.search(r"by path\n   1  /sign-up/\d+;token=\[redacted]\n", dry.stdout) and " 7  others" in dry.stdout
     assert dry.stderr.startswith("Nothing was deleted: --yes") and numbers(own_stack, "count(*) FROM forgotten") == [0]
 
     done = own_stack.gatebook("forget", "path:/sign-up/*", "--yes", "--reason", "a password was sent")

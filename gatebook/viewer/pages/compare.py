@@ -47,8 +47,10 @@ async def compare(
 
 
 def _sent(row: asyncpg.Record, redaction: Redaction) -> Sent:
-    request, body, masked = unpacked(row, redaction), None, False
-    if is_whole(row) and not row["truncated"]:
-        body, masked = hidden.body(redaction, row["body"], said(request["headers"]).codings)
+    request = unpacked(row, redaction)
+    if not is_whole(row) or row["truncated"]:  # and perhaps to be masked
+        sha256: str | None = row["sha256"]
+        return Sent(request, None, redaction.whole(sha256.encode()).decode() if sha256 and redaction else sha256)
+    body, masked = hidden.body(redaction, row["body"], said(request["headers"]).codings)
     request["redacted"] = request["redacted"] or masked
-    return Sent(request, body, "masked" if masked else row["sha256"] if body is None else None)
+    return Sent(request, body, "masked" if masked else None)

@@ -75,11 +75,12 @@ def _told(
     shown = bodies.shown(found["headers"], row["body"], size, truncated, *look, whole, sight.redaction)
     found["redacted"] = found["redacted"] or shown.masked
     # What was not read may have something to mask, too: then nobody knows.
-    is_sendable = not found["redacted"] and (whole or not sight.redaction)
+    is_known = whole or not sight.redaction
     return {
         "one": found,
         "kept": row["kept"],
-        "sha256": None if shown.masked else row["sha256"],  # who knows all but a short value could find it by trying
+        # Who knows all but a short value could find it by trying.
+        "sha256": row["sha256"] if is_known and not shown.masked else None,
         "revealed": sight.revealed,
         "filter": filter,
         "origin": origin,
@@ -88,7 +89,9 @@ def _told(
         "query": _query(found["target"]),
         "shown": shown,
         "tokens": jwt.tokens(found, shown.seen, sight.redaction),
-        "snippets": _snippets(found, shown.seen if whole else None, origin, sight.revealed) if is_sendable else [],
+        "snippets": _snippets(found, shown.seen if whole else None, origin, sight.revealed)
+        if is_known and not found["redacted"]
+        else [],
         "at_this": partial(link.to_request, id, filter, reveal="1" if sight.revealed else None),
         "narrowing": narrowing,
     }

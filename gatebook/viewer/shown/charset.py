@@ -6,19 +6,21 @@ as an escape of that byte. A charset that is named is looked up only among those
 
 import codecs
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 # At most one character in this many may be a control character, or not be of the charset, in a text: ...
 UNSAID, SAID = 32, 8  # ... that nobody says to be one, or that is said to be one
 
-# Those that text is sent in, by the names that Python has for them. PEP 383 has no place for bytes below 128, which one
-# charset alone, cp424, does not have all of.
+# Those that text is sent in, by the names that Python has for them; but for UTF-16, each has ASCII's characters where
+# ASCII has them. EBCDIC (cp037 and its kin) has not: nothing would be found in it that is to be masked.
 _KNOWN = re.compile(
-    "ascii|utf-8|utf-16(?:-[lb]e)?|iso8859-[0-9]+|cp(?!424)[0-9]+|koi8-[ru]|mac-roman|big5(?:hkscs)?|gb2312|gbk|gb18030|"
+    "ascii|utf-8|utf-16(?:-[lb]e)?|iso8859-[0-9]+|cp[0-9]+|koi8-[ru]|mac-roman|big5(?:hkscs)?|gb2312|gbk|gb18030|"
     "euc_jp|euc_kr|shift_jis"
 )
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,40}", re.ASCII)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_ASCII = bytes(range(0x20, 0x7F))
 _CONTROLS = re.compile("[\0-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffe\uffff]")  # not \t \n \r \f, nor a terminal's \x1b
 _UNDECODED = re.compile("[\udc00-\udcff]+")
 
@@ -53,7 +55,12 @@ def known(said: str) -> str | None:
         name = codecs.lookup(said).name
     except (LookupError, ValueError):
         return None
-    return name if _KNOWN.fullmatch(name) else None
+    return name if _KNOWN.fullmatch(name) and _has_ascii(name) else None
+
+
+@lru_cache(100)
+def _has_ascii(name: str) -> bool:
+    return name.startswith("utf-16") or _ASCII.decode(name, "replace") == _ASCII.decode()
 
 
 def is_text(found: Decoded, is_said: bool = False) -> bool:

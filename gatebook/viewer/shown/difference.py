@@ -32,7 +32,7 @@ _PLAIN_CONTROLS = "\t\n\r\f"
 class Sent:
     """One of the two: a request as the API has it, its body if all of it is at hand, the SHA-256 of it if known.
 
-    Of a body that is masked, `sha256` says so: its own would let a short value be found by trying.
+    Of a body that is masked, or may be, `sha256` says so: its own would let a short value be found by trying.
     """
 
     request: dict[str, Any]
