@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -111,6 +112,8 @@ PLACES: dict[str, Callable[[str, str], bytes]] = {
     "element in an element": lambda name, value: f"<a>&lt;{name}&gt;{value}&lt;/{name}&gt;</a>".encode(),
     "element in utf-16": lambda name, value: f"<{name}>{value}</{name}>".encode("utf-16"),
     "url in json as gson writes it": lambda name, value: f'{{"url":"/?{name}\\u003d{value}\\u0026b\\u003d2"}}'.encode(),
+    "yaml": lambda name, value: f"a:\n  - {name}: {value}\n    b: 2\n".encode(),
+    "message in a body": lambda name, value: f"--B\r\nA: b\r\n\r\nGET / HTTP/1.1\r\n{name}: {value}\r\n--B--".encode(),
     "setting": lambda name, value: f"[a]\nb = 1\n{name} = {value}\nc = 2\n".encode(),
     "element with a prefix": lambda name, value: f"<s:a><s:{name}><![CDATA[{value}]]></s:{name}\n></s:a>".encode(),
     "element in json": lambda name, value: json.dumps({"x": f"<{name}>{value}</{name}>"}).replace("/", "\\/").encode(),
@@ -350,6 +353,8 @@ def _repeated(unit: bytes, length: int) -> bytes:
             b"%25",
             b"&lt;",
             b"\\u0022",
+            b"token: ",
+            b"token: a\n",
             b'"name":"token",',
             b'"value":{',
             b'"value":1,',
@@ -380,6 +385,18 @@ def test_the_time_grows_with_the_body_and_nothing_else(unit: bytes) -> None:
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'/q?x=<password>ab"SECRET and its end is cut off',
+        b'{"a":"<password>ab\\"SECRET',
+        b"--" + b"x" * 500 + b'\r\nA: b\rc\r\nContent-Disposition: form-data; name="token"\r\n\r\nSECRET',
+    ],
+)
+def test_a_value_ends_where_it_ends(body: bytes) -> None:
+    assert b"SECRET" not in REDACTION.body(body)[0]
+
+
 @pytest.mark.parametrize("opening", [b'x<token>"', b'x<a%d:token>"'])
 @pytest.mark.parametrize("behind", [b"/token", b"</tokenx", b"</a1:tokenx", b"<"])
 def test_what_is_not_closed_is_not_sought_again_and_again(opening: bytes, behind: bytes) -> None:
@@ -388,6 +405,15 @@ def test_what_is_not_closed_is_not_sought_again_and_again(opening: bytes, behind
     found, _ = REDACTION.body(openings + _repeated(behind, 4 * MIB))
     assert time.monotonic() - began < 10
     assert found.startswith(b"x<")
+
+
+def test_the_memory_grows_little_faster_than_the_body() -> None:
+    body = b"%41" * 300_000
+    tracemalloc.start()
+    REDACTION.body(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 15 * len(body)
 
 
 def test_the_names_of_hostile_keys_are_looked_at_in_linear_time() -> None:

@@ -8,8 +8,10 @@ whatever was sent. Pure: it knows nothing of rows, answers or pages, and believe
     span          what is to be replaced of a text, and replacing it
     json_values   values of JSON keys, also in JSON that is broken, cut off, or within a string of JSON
     pairs         name=value, in targets, forms, and wherever else URLs are
+    lines         lines `name: value`
+    elements      elements of XML
     parts         parts of multipart bodies, by their names
-    layers        the same texts percent-encoded, in UTF-16 and in UTF-32
+    layers        the same texts with escapes, in UTF-16 and in UTF-32
     redaction     all of it together
 """
 

@@ -1,7 +1,7 @@
 """Where the contents of XML elements are whose names are meant, with or without a prefix: `<wsse:Password>`.
 
-Rule: nothing has to be XML as a whole. What nobody closes goes on to the end, or if it stands in something else, to the
-next quotation mark.
+Rule: nothing has to be XML as a whole. What nobody closes goes on to the end, or if it may stand in a string of
+something else, to the next quotation mark.
 """
 
 import re
@@ -11,13 +11,14 @@ from gatebook.redact.names import Names
 from gatebook.redact.span import Span
 
 _OPENING = re.compile(r"<([A-Za-z_\x80-\U0010ffff][\w:.\x80-\U0010ffff-]{0,200}+)(?:[ \t\r\n][^<>]*+)?>")
+_QUOTE = re.compile(r'(?<!\\)"')
 _CDATA, _CDATA_END = "<![CDATA[", "]]>"
 _MOST_UNCLOSED = 5  # names, each of which was sought to the end of the text
 
 
 def spans(text: str, names: Names) -> Iterator[Span]:
     """What stands between an opening tag and its closing one, of all elements that are in `names`."""
-    at, is_xml = 0, text.lstrip()[:1] == "<"
+    at, is_xml, quotes_begin = 0, text.lstrip()[:1] == "<", text.find('"')
     unclosed: set[str] = set()  # what is not closed behind one tag is not behind a later one
     while tag := _OPENING.search(text, at):
         at = tag.end()
@@ -27,7 +28,8 @@ def spans(text: str, names: Names) -> Iterator[Span]:
         end = None if name in unclosed else _closing(text, at, name)
         if end is None:
             unclosed.add(name)
-            end = len(text) if is_xml or len(unclosed) > _MOST_UNCLOSED else _quotation_mark(text, at)
+            is_in_string = 0 <= quotes_begin < at and not is_xml
+            end = _end_of_string(text, at) if is_in_string and len(unclosed) <= _MOST_UNCLOSED else len(text)
         yield Span(at, end)
         at = max(at, end)
 
@@ -44,5 +46,6 @@ def _closing(text: str, start: int, name: str) -> int | None:
     return closing.start() if closing else None
 
 
-def _quotation_mark(text: str, start: int) -> int:
-    return end if (end := text.find('"', start)) >= 0 else len(text)
+def _end_of_string(text: str, start: int) -> int:
+    found = _QUOTE.search(text, start)
+    return found.start() if found else len(text)

@@ -4,11 +4,10 @@ Rule: what is found in it is told by its place in what was sent, so that everyth
 """
 
 import re
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import accumulate
-from operator import add
 from typing import NamedTuple
 
 from gatebook.redact.span import Span
@@ -27,8 +26,8 @@ class Unescaped(NamedTuple):
     """A text without its escapes. Where in the text that was sent something is: `place`."""
 
     text: str
-    ends: list[int]  # in `text`, behind each character that was an escape
-    places: list[int]  # and in what was sent
+    ends: Sequence[int]  # in `text`, behind each character that was an escape
+    places: Sequence[int]  # and in what was sent
 
     def place(self, at: int) -> int:
         """Where that is which is at `at` here."""
@@ -41,15 +40,18 @@ class Unescaped(NamedTuple):
 
 def unescaped(text: str) -> Unescaped:
     """`text` is wire text."""
-    pieces = _ESCAPE.split(text)
-    sent = [*map(len, pieces)]
-    pieces[1::2] = map(_meant, pieces[1::2])
-    meant = [*map(len, pieces)]
-    return Unescaped("".join(pieces), [0, *_behind_escapes(meant)], [0, *_behind_escapes(sent)])
+    ends, places, shorter = array("I", (0,)), array("I", (0,)), 0
 
+    def meant(found: re.Match[str]) -> str:
+        nonlocal shorter
+        escape, end = found[0], found.end()
+        character = _meant(escape)
+        shorter += len(escape) - len(character)
+        ends.append(end - shorter)
+        places.append(end)
+        return character
 
-def _behind_escapes(lengths: list[int]) -> Iterator[int]:
-    return accumulate(map(add, lengths[0:-1:2], lengths[1::2]))
+    return Unescaped(_ESCAPE.sub(meant, text), ends, places)
 
 
 @lru_cache(4096)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
-from gatebook.redact import elements, json_values, layers, pairs, parts
+from gatebook.redact import elements, json_values, layers, lines, pairs, parts
 from gatebook.redact.names import Names
 from gatebook.redact.span import Mask, Span, merged, replaced
 
@@ -104,6 +104,8 @@ class Redaction:
             yield from json_values.spans(text, self._names)
         if "=" in text:
             yield from find_pairs(text)
+        if ": " in text or ":\t" in text:
+            yield from lines.spans(text, self._names)
         if "--" in text:
             yield from parts.spans(text, self._names)
         if "<" in text:

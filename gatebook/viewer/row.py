@@ -54,7 +54,7 @@ class Recorded(BaseModel):
 
 T = TypeVar("T")
 
-_ASIDE_CHARACTERS = 128 * 1024
+_ASIDE_CHARACTERS = 64 * 1024
 _COLUMNS = tuple(name for name in Recorded.model_fields if name != "redacted")
 
 

@@ -1,9 +1,9 @@
 """`/_/api/requests`: what was recorded, a page of it, one by one with its neighbours, and the exact bodies."""
 
-import asyncio
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from gatebook.viewer.api.answer import json_answer
 from gatebook.viewer.api.parameters import Begin, Cursor, Db, Filter
 from gatebook.viewer.api.problem import Problem
 from gatebook.viewer.api.told import Told, by_lines
+from gatebook.viewer.aside import aside
 from gatebook.viewer.database import Database
 from gatebook.viewer.row import item, items
 from gatebook.viewer.search import Search
@@ -95,9 +96,8 @@ async def one_request(request: Request, database: Db, id: UUID, reveal: Reveal =
     await sight.note(1)
     [told], shown = await items([row], sight.redaction, item), row["body"]
     if shown:
-        shown, masked = await asyncio.to_thread(
-            hidden.body, sight.redaction, shown, said(orjson.loads(row["headers"])).codings, row["truncated"]
-        )
+        codings = said(orjson.loads(row["headers"])).codings
+        shown, masked = await aside(partial(hidden.body, sight.redaction, shown, codings, row["truncated"]))
         told["redacted"] = told["redacted"] or masked
     return json_answer({**told, **_shown_body(shown)})
 

@@ -4,7 +4,6 @@ Rules: of each body at most `COMPARED_BYTES` are read; larger ones are compared 
 up nobody else who is being answered. Values that are masked have a number, the same for those that are the same.
 """
 
-import asyncio
 from uuid import UUID
 
 import asyncpg
@@ -14,6 +13,7 @@ from starlette.responses import Response
 
 from gatebook.redact import Redaction
 from gatebook.viewer.api.parameters import Db, Filter
+from gatebook.viewer.aside import aside
 from gatebook.viewer.pages.recorded import is_whole, recorded
 from gatebook.viewer.pages.template import render
 from gatebook.viewer.row import unpacked
@@ -43,7 +43,7 @@ async def compare(
         told = {"a": ours.request, "b": theirs.request, "found": found, "filter": filter, "filter_error": None}
         return render("compare.html", {**told, "revealed": sight.revealed})
 
-    return await asyncio.to_thread(drawn)
+    return await aside(drawn)
 
 
 def _sent(row: asyncpg.Record, redaction: Redaction) -> Sent:

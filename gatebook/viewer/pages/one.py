@@ -3,7 +3,6 @@
 Rule: at most `SHOWN_BYTES` of a body are read, and drawing them holds up nobody else who is being answered.
 """
 
-import asyncio
 import re
 from functools import partial
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from gatebook.snippets import curl, httpie, python
 from gatebook.viewer.api.parameters import Db, Filter
 from gatebook.viewer.api.problem import Problem
 from gatebook.viewer.api.requests import neighbour
+from gatebook.viewer.aside import aside
 from gatebook.viewer.pages import link
 from gatebook.viewer.pages.lists import listing
 from gatebook.viewer.pages.narrowing import Narrowing
@@ -63,7 +63,7 @@ async def one(
     def drawn() -> Response:
         return render(template, listed | _told(row, sight, filter, link.origin(request), (view, at, decoded)))
 
-    return await asyncio.to_thread(drawn)
+    return await aside(drawn)
 
 
 def _told(

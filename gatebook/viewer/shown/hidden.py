@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from gatebook.redact import Redaction
 from gatebook.viewer.shown import coding
 
-MOST_BYTES = 16 * 1024 * 1024  # that a body is decoded to, to look into it
+MOST_BYTES = 4 * 1024 * 1024  # that a body is decoded to, to look into it
 
 
 def body(redaction: Redaction, content: bytes, codings: Sequence[str], cut: bool = False) -> tuple[bytes, bool]:
