@@ -151,6 +151,20 @@ def test_of_several_sessions_the_last_one_to_end_counts(locked: Access) -> None:
     assert locked.session_ends(cookies, NOW + 61) == NOW + 60 + session.LASTS_S
 
 
+def test_of_very_many_sessions_a_few_are_looked_at_and_all_are_withheld(
+    locked: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+    ends = session.ends
+    monkeypatch.setattr(session, "ends", lambda key, value: looked_at.append(value) or ends(key, value))
+    right, wrong = locked.new_session(NOW), session.new(KEY, NOW)
+    many = "; ".join(f"{session.COOKIE}={value}" for value in [right, *[wrong] * 15_000])
+    assert locked.session_ends([many, many], NOW) == NOW + session.LASTS_S
+    assert 1 < len(looked_at) < 20
+    [[_, kept]] = session.withheld([["Cookie", many]])
+    assert right not in kept and wrong not in kept and kept.count(session.WITHHELD) == 15_001
+
+
 _PIECES = [*"ab=; \t\"'\\,.é\x00\r\x0b", session.COOKIE, f"{session.COOKIE}="]
 _COOKIE_TEXT = st.lists(st.sampled_from(_PIECES)).map("".join)
 

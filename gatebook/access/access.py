@@ -16,6 +16,7 @@ from gatebook.settings import Settings
 
 Refusal = Literal["network", "host"]
 Hidden = Literal["network", "host", "password"]
+_MOST_SESSIONS = 8  # that are looked at: each costs an HMAC, and a MiB of Cookie headers has room for 15,000
 _LONGEST_HOST = 300  # that an answer is remembered for; a name has 253 characters at most (RFC 1035)
 
 
@@ -47,10 +48,13 @@ class Access:
         return self._refusal(client, host) if len(host) <= _LONGEST_HOST else self._found_refusal(client, host)
 
     def session_ends(self, cookies: Iterable[str], now: float) -> int | None:
-        """When the session in these Cookie headers ends, Unix seconds; None: there is none that is valid now."""
+        """When the session in these Cookie headers ends, Unix seconds; None: there is none that is valid now.
+
+        Of many the first _MOST_SESSIONS are looked at.
+        """
         if self._key is None:
             return None
-        ends = [session.ends(self._key, value) for value in session.found(cookies)]
+        ends = [session.ends(self._key, value) for value in session.found(cookies)[:_MOST_SESSIONS]]
         return max((end for end in ends if end is not None and end > now), default=None)
 
     def hides(self, client: str, host: str, cookies: Iterable[str], now: float) -> Hidden | None:
