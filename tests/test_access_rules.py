@@ -264,7 +264,8 @@ def test_one_attempt_a_client_at_a_time_and_what_was_not_found_out_counts_for_no
     attempts = Attempts()
     assert attempts.begin("2001:db8::1", 0) == 0
     assert attempts.begin("2001:db8::ffff", 0) == 1, "the same network of 64 bits"
-    assert attempts.begin("2001:db8:0:1::1", 0) == 0
+    assert attempts.begin("2001:db8:0:1::1", 0) == 1, "the same network of 48 bits"
+    assert attempts.begin("2001:db8:1::1", 0) == 0
     attempts.end("2001:db8::1", None, 0)
     assert attempts.begin("2001:db8::2", 0) == 0 and len(attempts) == 0
 
@@ -284,14 +285,46 @@ def test_what_is_known_of_clients_is_bounded_and_forgotten() -> None:
 @pytest.mark.parametrize(
     ("client", "known"),
     [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::"),
-        (None, ""),
+        ("192.0.2.1", ["192.0.2.1"]),
+        ("::ffff:192.0.2.1", ["192.0.2.1"]),
+        ("2001:db8:1:2:3::4", ["2001:db8:1:2::/64", "2001:db8:1::/48"]),
+        (None, [""]),
     ],
 )
-def test_clients_are_known_by_what_one_of_them_has(client: str | None, known: str) -> None:
-    assert attempts.known_by(client) == known
+def test_clients_are_known_by_what_one_of_them_or_their_site_has(client: str | None, known: list[str]) -> None:
+    assert list(attempts.known_by(client)) == known
+
+
+def test_who_guesses_from_ever_new_networks_of_one_site_waits_as_well() -> None:
+    """From each /64 once: within a day it may try hardly more often than one client."""
+    attempts, now, tried = Attempts(), 0.0, 0
+    while now < 86_400:
+        client = f"2001:db8:0:{tried:x}::1"
+        if wait := attempts.begin(client, now):
+            now += wait
+            continue
+        assert attempts.begin(f"2001:db8:0:{tried + 1:x}::1", now) == 1, "one try at a time"
+        assert attempts.begin("2001:db8:1::1", now) == 0, "another site does not wait for it"
+        attempts.end("2001:db8:1::1", None, now)
+        attempts.end(client, False, now)
+        tried += 1
+    assert tried < 86_400 / MOST_WAIT_S + 100
+
+
+def test_a_site_waits_for_its_slips_later_than_one_of_it_and_not_once_somebody_was_right() -> None:
+    attempts = Attempts()
+    colleagues = [f"2001:db8:0:{number:x}::1" for number in range(20)]
+    for client in colleagues:
+        assert attempts.begin(client, 0) == 0, "one slip each keeps nobody waiting"
+        attempts.end(client, False, 0)
+    for now in (10, 20, 30, 40):
+        assert attempts.begin(colleagues[0], now) == 0
+        attempts.end(colleagues[0], False, now)
+    assert attempts.begin("2001:db8:0:ffff::1", 40) == 2, "now all of them wait"
+    assert attempts.begin("2001:db8:0:ffff::1", 42) == 0
+    attempts.end("2001:db8:0:ffff::1", True, 42)
+    assert attempts.begin(colleagues[0], 40) > 1, "who was wrong so often still waits"
+    assert attempts.begin("2001:db8:0:eeee::1", 40) == 0, "and nobody else"
 
 
 def test_secrets_are_in_no_text_of_an_access(locked: Access) -> None:

@@ -274,6 +274,21 @@ def test_a_browser_that_was_in_before_does_not_wait_for_those_who_guess(locked, 
     assert locked._runner.run(story()) == (429, 303)
 
 
+def test_who_guesses_from_the_many_networks_of_one_site_leaves_room_for_others(locked, monkeypatch):
+    monkeypatch.setattr(sign_in, "REST_S", 0.5)
+
+    def attempt(client: str, password: str):
+        headers = {"X-Forwarded-For": client}
+        return locked._client.post("/_/sign-in", data={"password": password}, headers=headers)
+
+    async def story() -> tuple[list[int], int]:
+        guesses = [attempt(f"2001:db8:0:{number:x}::1", "wrong") for number in range(2 * sign_in.MOST_WAIT)]
+        *guessed, other = await asyncio.gather(*guesses, attempt("2001:db8:1::1", PASSWORD))
+        return sorted(answer.status_code for answer in guessed), other.status_code
+
+    assert locked._runner.run(story()) == ([403] + [429] * (2 * sign_in.MOST_WAIT - 1), 303)
+
+
 def test_what_cannot_be_noted_lets_nobody_in(locked, monkeypatch):
     async def away(query: str, *values: object) -> None:
         raise Unavailable("the database is away")
