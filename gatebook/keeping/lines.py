@@ -17,7 +17,7 @@ from gatebook.identity import request_uuid, unix_ms
 
 _BLOCK_BYTES = 1024 * 1024
 _STAMP_BYTES = 57  # of what STAMP matches
-_SENT = re.compile(rb'"(?:request|peer)":"((?:[^"\\]|\\.)*+)')
+_SENT = re.compile(rb'"(?:request|peer)":"([^"\\]*+(?:\\.[^"\\]*+)*)')
 
 
 def forget(log: Path, ids: Collection[str]) -> set[str]:

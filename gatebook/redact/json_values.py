@@ -18,12 +18,10 @@ from gatebook.redact.names import Names
 from gatebook.redact.span import Span
 
 # The end of a key. Blanks are escaped in JSON that is within a string.
-_BLANKS = r"(?:[ \t\r\n]|\\{1,7}[nrt])*+"
+_BLANKS = r"[ \t\r\n]*+(?:\\{1,7}[nrt][ \t\r\n]*+){0,100}"
 _KEY_END = re.compile(rf'"{_BLANKS}:{_BLANKS}')
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|([nrtbf"\\/]))')
 _MEANS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
-# Brackets, and strings as wholes, so that brackets in them do not count.
-_BRACKETS = re.compile(r'[][{}]|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKETS_AND_QUOTES = re.compile(r'[][{}"]')
 _BARE = re.compile(r"'[^'\r\n]*+'|[^,}\]\r\n]*+")
 _BARE_WITHIN = re.compile(r'[^,}\]\r\n"\\]*+')  # within a string
@@ -63,7 +61,7 @@ class _Beside:
         """What lies behind one key and before the end of the next one."""
         if not self._is_meant and self._value_at < 0:
             return
-        if any(found[0] in _DEPTH for found in _BRACKETS.finditer(self._text, start, end)):
+        if next(_brackets(self._text, start, end, self._level), None):
             self._begin(self._level)
 
     def member(self, key: str, at: int, level: int) -> Span | None:
@@ -154,29 +152,26 @@ def _end_of_string(text: str, start: int, level: int) -> int:
 
 
 def _end_of_container(text: str, start: int, level: int) -> int:
-    return _end_within(text, start, level) if level else _end_at_top(text, start)
-
-
-def _end_at_top(text: str, start: int) -> int:
+    """Of an object or array, which is over where a string is in which it stands."""
     depth = 0
-    for found in _BRACKETS.finditer(text, start):
-        depth += _DEPTH.get(found[0], 0)
+    for found in _brackets(text, start, len(text), level):
+        if found[0] == '"':
+            return found.start() - _escaping(_level(text, found.start()))
+        depth += _DEPTH[found[0]]
         if depth == 0:
             return found.end()
     return len(text)
 
 
-def _end_within(text: str, start: int, level: int) -> int:
-    """Of an object or array that is within a string."""
-    depth, in_string = 0, False
-    for found in _BRACKETS_AND_QUOTES.finditer(text, start):
-        if found[0] == '"':
-            its_level = _level(text, found.start())
-            if its_level < level:
-                return found.start() - _escaping(its_level)
-            in_string ^= its_level == level
-        elif not in_string:
-            depth += _DEPTH[found[0]]
-            if depth == 0:
-                return found.end()
-    return len(text)
+def _brackets(text: str, start: int, end: int, level: int) -> Iterator[re.Match[str]]:
+    """Those outside the strings of this level, and the quote that ends a string further out."""
+    in_string = False
+    for found in _BRACKETS_AND_QUOTES.finditer(text, start, end):
+        if found[0] != '"':
+            if not in_string:
+                yield found
+            continue
+        its_level = _level(text, found.start())
+        if its_level < level:
+            yield found
+        in_string ^= its_level == level

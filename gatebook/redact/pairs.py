@@ -17,31 +17,31 @@ _BEFORE = r"(?:\A|[&?;#,/({<>|!\"' \t\r\n\f\v]|\\[nrt/]|\\u00(?:26|3[fF]|3[bB]|2
 _PAIR = re.compile(rf"{_BEFORE}([^&?;#,/({{<>|!\"' \t\r\n\f\v=\\]++)[ \t]*+=")
 
 _BLANKS = re.compile(r"[ \t]*+")
-_TO_AMPERSAND = re.compile(r"[^&]*+")
+_AMPERSAND = re.compile("&")
 # A line that begins another pair: what looks like a form is a file of settings.
-_TO_AMPERSAND_OR_PAIR = re.compile(r"[^&\n]*+(?:\n(?![\w.\[\]%+-]++=)[^&\n]*+)*+")
+_AMPERSAND_OR_PAIR = re.compile(r"&|\n(?=[\w.\[\]%+-]++=)")
 _QUOTED = re.compile(r"\\*+\"([^\"]*+)\"?|'([^']*+)'?")
-_TO_END_OF_URL = re.compile(r"(?:[^& \t\r\n\f\v\"<>\\]++|\\(?![\"\\nrt]|u0026))*+")
+_END_OF_URL = re.compile(r"[& \t\r\n\f\v\"<>]|\\(?=[\"\\nrt]|u0026)")
 
 _FORM = re.compile(r"[& \t\r\n]*+(?!--|[\[{<\"])[^= \t\r\n\f\v{<\"]{1,4096}+=")
 
 
 def in_target(text: str, names: Names) -> Iterator[Span]:
     """Those of a target."""
-    return _spans(text, names, _TO_AMPERSAND)
+    return _spans(text, names, _AMPERSAND)
 
 
 def in_text(text: str, names: Names) -> Iterator[Span]:
     """Those of any text, be it a form."""
-    return _spans(text, names, _TO_AMPERSAND_OR_PAIR if _FORM.match(text) else None)
+    return _spans(text, names, _AMPERSAND_OR_PAIR if _FORM.match(text) else None)
 
 
-def _spans(text: str, names: Names, value: re.Pattern[str] | None) -> Iterator[Span]:
+def _spans(text: str, names: Names, end: re.Pattern[str] | None) -> Iterator[Span]:
     at = 0
     while found := _PAIR.search(text, at):
         at = found.end()
         if _name(found[1]) in names:
-            span = _value(text, at, value)
+            span = _value(text, at, end)
             yield span
             at = max(at, span.end)
 
@@ -52,13 +52,13 @@ def _name(sent: str) -> str:
     return unquote_to_bytes(sent.replace("+", " ").encode("latin-1", "replace")).decode("latin-1").strip(" ")
 
 
-def _value(text: str, at: int, value: re.Pattern[str] | None) -> Span:
-    if value is None:
+def _value(text: str, at: int, end: re.Pattern[str] | None) -> Span:
+    if end is None:
         blanks = _BLANKS.match(text, at)
         at = blanks.end() if blanks else at
         if quoted := _QUOTED.match(text, at):
-            start, end = quoted.span(1 if quoted[1] is not None else 2)
-            return Span(start, start + len(text[start:end].rstrip("\\")))
-        value = _TO_END_OF_URL
-    found = value.match(text, at)
-    return Span(at, found.end() if found else at)
+            group = 1 if quoted[1] is not None else 2
+            return Span(quoted.start(group), quoted.start(group) + len(quoted[group].rstrip("\\")))
+        end = _END_OF_URL
+    found = end.search(text, at)
+    return Span(at, found.start() if found else len(text))

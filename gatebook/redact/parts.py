@@ -12,8 +12,12 @@ from gatebook.redact.span import Span
 
 # A line that divides, and the header lines up to an empty one. No header line begins like one that divides, so no line
 # is read for two parts.
-_PART = re.compile(r"^(--[^\r\n]{1,1000}+)\r?\n((?:(?!--)(?:[^\r\n]|\r(?!\n))++\r?\n)++)\r?\n", re.MULTILINE)
-_NAME = re.compile(r";[ \t\r\n]*+name(\*[0-9]*+\*?)?[ \t]*+=[ \t]*+(?:\"((?:[^\"\\]++|\\.)*+)|([^; \t\r\n]*+))", re.I)
+_PART = re.compile(
+    r"^(--[^\r\n]{1,1000}+)\r?\n((?:(?!--|\r?\n)[^\r\n]*+(?:\r(?!\n)[^\r\n]*+){0,50}\r?\n){1,200})\r?\n", re.MULTILINE
+)
+_NAME = re.compile(
+    r";[ \t\r\n]*+name(\*[0-9]*+\*?)?[ \t]*+=[ \t]*+(?:\"([^\"\\]*+(?:\\.[^\"\\]*+){0,1000})|([^; \t\r\n]*+))", re.I
+)
 _REST_OF_LINE = re.compile(r"(?:--)?[ \t]*+(?:\r?\n|\Z)")  # of a line that divides, behind the boundary
 _HEADER = re.compile(r"^([^:\r\n]++):[ \t]*+([^\r\n]*+)", re.MULTILINE)
 
