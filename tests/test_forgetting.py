@@ -229,6 +229,42 @@ def test_the_log_is_looked_through_before_the_rows_go(database: Settings, tmp_pa
     play(database, story)
 
 
+def test_a_line_that_is_written_late_is_waited_for(database: Settings, tmp_path: Path) -> None:
+    """An answer that is slow to leave is logged when it has left; one that came long ago has no line any more."""
+    log = tmp_path / "access.log"
+    now_ms = time.time_ns() // 1_000_000
+    log.write_bytes(line(1, now_ms))
+
+    async def story(place: Place) -> None:
+        old = some_record(CHANCE, id=id_of(3, now_ms - 3_600_000), target="/x")
+        await place.record(*(some_record(CHANCE, id=id_of(number, now_ms), target="/x") for number in (1, 2)), old)
+        forgetting = asyncio.ensure_future(forget(place, "path:/x", settings=replace(place.settings, access_log=log)))
+        async with asyncio.timeout(30):
+            while await ids(place, "requests"):
+                await asyncio.sleep(0.01)
+        assert not forgetting.done()
+        log.write_bytes(log.read_bytes() + line(2, now_ms))
+        async with asyncio.timeout(30):
+            assert ((await forgetting).requests, (await forgetting).lines) == (3, 2)
+        assert "GET /" not in log.read_text()
+
+    play(database, story)
+
+
+def test_the_planner_knows_no_value_of_them_any_more(database: Settings) -> None:
+    async def story(place: Place) -> None:
+        await place.record(*some_records(300, target="/gone?a=victim"), *some_records(100, target="/stays"))
+        await place.owner.execute("ANALYZE")
+        known = "SELECT string_agg(stats::text, '') FROM pg_stats AS stats WHERE tablename ~ '^requests|^batches'"
+        assert "victim" in await place.owner.fetchval(known)
+        await forget(place, "path:/gone")
+        assert "victim" not in await place.owner.fetchval(known) and "/stays" in await place.owner.fetchval(known)
+        await forget(place, "path:/stays")
+        assert "/stays" not in await place.owner.fetchval(known)
+
+    play(database, story)
+
+
 def test_what_is_told_at_a_glance_is_bounded(monkeypatch: Patch) -> None:
     monkeypatch.setattr(glances, "_VALUES", 3)
     seen = glances.Glance()

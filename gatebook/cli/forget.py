@@ -71,13 +71,17 @@ def forget(filter: str, yes: bool, reason: str | None, data: str | None) -> None
 def _parsed(filter: str) -> "Expression":
     from gatebook.errors import UserError
     from gatebook.filter import EVERYTHING, FilterError, parse
+    from gatebook.filter.expression import NOTHING_SAID, every_term
 
     try:
         expression = parse(filter)
     except FilterError as error:
         raise UserError(f"the filter: {error}", "gatebook forget --help lists the fields") from None
+    hint = "say what is to be forgotten: gatebook forget client:198.51.100.9"
     if expression == EVERYTHING:
-        raise UserError("the filter is empty", "say what is to be forgotten: gatebook forget client:198.51.100.9")
+        raise UserError("the filter is empty", hint)
+    if any(term.value == NOTHING_SAID for term in every_term(expression)):
+        raise UserError("the filter has an empty text, which everything has", hint)
     return expression
 
 

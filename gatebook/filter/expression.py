@@ -16,6 +16,9 @@ class Pattern(NamedTuple):
     parts: tuple[str, ...]
 
 
+NOTHING_SAID = Pattern(("",))  # an empty text
+
+
 class Between(NamedTuple):
     """Whole numbers from `low` to `high`, both included; None is no bound."""
 

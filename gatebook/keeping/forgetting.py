@@ -17,6 +17,7 @@ from uuid import UUID
 
 import asyncpg
 
+from gatebook.access_log.span import LATEST_MS
 from gatebook.db.connect import Connection
 from gatebook.filter import Expression
 from gatebook.filter.expression import every_term
@@ -31,7 +32,8 @@ from gatebook.viewer.search import Search
 ROWS = 1000  # of a transaction
 PORTION = 20_000  # ids for which batches and the log are looked through once
 _SETTLE_S = 2.0  # after which the load balancer has written a request's line
-_VACUUM = "VACUUM (TRUNCATE false, INDEX_CLEANUP on)"  # to truncate takes a lock that captures wait for
+_LOOK_AGAIN_S = 1.0
+_VACUUM = "VACUUM (ANALYZE, TRUNCATE false, INDEX_CLEANUP on)"  # to truncate takes a lock that captures wait for
 
 Tell = Callable[[float], None]  # how much is done, from 0 to 1
 
@@ -57,6 +59,7 @@ class Forgetting:
         self._expression = expression
         self._reason = reason
         self._act: int | None = None
+        self._unlogged: list[str] = []  # whose line may still come
         self._days: set[str] = set()
 
     async def run(self, database: Database, newest: UUID | None, tell: Tell) -> None:
@@ -69,12 +72,20 @@ class Forgetting:
                 await self._forget(portion)
                 portion = []
         await self._forget(portion)
+        while self._unlogged and not self.log_error:  # an answer that is slow to leave is logged when it has left
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            await self._take_out_of_log(self._unlogged)
 
     async def vacuum(self) -> None:
-        """Have what was deleted go from the tables, this time or when it was cut short."""
+        """Have what was deleted go from the tables and from what the planner knows of them.
+
+        Also of what went when this was cut short.
+        """
         await self._connection.execute("SELECT pg_stat_force_next_flush()")
         days = self._days | {row["day"] for row in await self._connection.fetch(SQL["dead"])}
-        for table in [*sorted(days), "batches"]:
+        tables = [*sorted(days), "batches"]
+        await self._connection.execute(SQL["unlearn"], ["requests", *tables])
+        for table in tables:
             await self._connection.execute(f"{_VACUUM} {table}")
 
     async def _forget(self, ids: list[UUID]) -> None:
@@ -93,13 +104,18 @@ class Forgetting:
             await self._connection.execute(SQL["hush"], xids[first : first + ROWS])
 
     async def _take_out_of_log(self, ids: list[str]) -> None:
-        age_s = time.time() - max(unix_ms(max(ids)), 0) / 1000
-        await asyncio.sleep(min(max(_SETTLE_S - age_s, 0), _SETTLE_S))
-        if not self.log_error:
-            try:
-                self.lines += len(await asyncio.to_thread(lines.forget, self._log, ids))
-            except OSError as error:
-                self.log_error = error
+        await asyncio.sleep(min(max(_SETTLE_S - _age_s(max(ids)), 0), _SETTLE_S))
+        if self.log_error:
+            return
+        try:
+            found = await asyncio.to_thread(lines.forget, self._log, ids)
+        except OSError as error:
+            self.log_error = error
+            return
+        self.lines += len(found)
+        late = [id for id in ids if id not in found and _age_s(id) * 1000 < LATEST_MS]
+        looked_for = set(ids)
+        self._unlogged = [id for id in self._unlogged if id not in looked_for] + late
 
     async def _delete(self, ids: Sequence[UUID]) -> None:
         """In one transaction. The trail's line is made with the first one."""
@@ -114,6 +130,10 @@ class Forgetting:
     def _about(self) -> str:
         """The fields of the filter, and no value: that may be just what is to be forgotten."""
         return " ".join(sorted({term.field for term in every_term(self._expression)}))
+
+
+def _age_s(id: str) -> float:
+    return time.time() - max(unix_ms(id), 0) / 1000
 
 
 async def _pages(

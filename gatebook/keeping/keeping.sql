@@ -45,6 +45,13 @@ SELECT relid::regclass::text AS day
 FROM pg_stat_user_tables
 WHERE n_dead_tup > 0 AND relid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'requests'::regclass);
 
+-- name: unlearn
+-- PostgreSQL keeps the most frequent values of each column, and some others, until it analyzes the tables $1 again; where
+-- nothing is left in them, for ever.
+SELECT pg_clear_attribute_stats(relnamespace::regnamespace::text, relname, attname, inherited)
+FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid, (VALUES (false), (true)) AS kinds (inherited)
+WHERE pg_class.oid = ANY ($1::text[]::regclass[]) AND attnum > 0 AND NOT attisdropped;
+
 -- name: add_token
 WITH noted AS (
     INSERT INTO trail (act, who, about) VALUES ('token created', $1, $3)

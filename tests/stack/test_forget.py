@@ -151,6 +151,7 @@ def test_whoever_does_not_say_what_is_told_so(own_stack: Stack) -> None:
     for words, what in (
         (["path:"], "the filter: expected a path"),
         ([""], "the filter is empty"),
+        (['target:""'], "the filter has an empty text"),
         (["path:/a", "--reason", "two\nlines"], "printable characters"),
     ):
         refused = own_stack.gatebook("forget", *words, "--yes", check=False)

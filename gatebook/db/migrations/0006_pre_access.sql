@@ -40,7 +40,7 @@ $$;
 
 GRANT SELECT ON migrations, requests, batches, trail, forgotten, tokens TO gatebook_keeper;
 GRANT DELETE ON requests TO gatebook_keeper;
-GRANT MAINTAIN ON requests_default, batches TO gatebook_keeper;  -- each day's table, too: see make_day
+GRANT MAINTAIN ON requests, requests_default, batches TO gatebook_keeper;  -- each day's table, too: see make_day
 GRANT INSERT, UPDATE (newest) ON batches TO gatebook_keeper;
 GRANT INSERT, UPDATE (requests) ON trail TO gatebook_keeper;
 GRANT INSERT ON forgotten, tokens TO gatebook_keeper;
