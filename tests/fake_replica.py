@@ -9,7 +9,7 @@ from typing import Any
 
 import uvloop
 
-LONGEST_S = 3.0  # of a scrape, whoever is silent
+LONGEST_S = 15.0  # of a scrape, which takes a second or two, whoever is silent; unbounded it would take for ever
 
 
 def play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:

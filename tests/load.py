@@ -47,13 +47,14 @@ def load(
     url: str,
     connections: int = 16,
     *,
-    requests: int = 100_000,
-    seconds: float = 60,
+    requests: int = 10_000_000,
+    seconds: float = 600,
     timeout: float = 30,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[Sent]:
     """Requests to `url` over so many connections until the block ends, or `requests` or `seconds` are used up.
 
+    Their defaults only end what hangs: a load that is over before its block would test nothing in the rest of it.
     `timeout` is how long one answer may take, in seconds; `tls` is for a `url` with https. The block begins when every
     connection has had an answer.
     """

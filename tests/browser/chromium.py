@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from local_stack import Stack
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 # The last three keep the browser from asking its maker for updates while it is tested.
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 Open = Callable[..., Page]
 AWAY = "Failed to load resource"  # what the browser itself says of an answer that is an error
+
+# For what takes a second or two: a page looks again after 3 or 5 s, and the machine may do other things as well.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")  # while Playwright runs, so does its event loop, and nobody else can have one

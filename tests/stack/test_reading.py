@@ -73,7 +73,7 @@ def test_tail_shows_every_request_once_in_order_though_replica_viewer_and_databa
     own_stack.up("--scale", 3)
     with Tail(own_stack, "-f") as tail:
         until(lambda: tail.targets == ["/"], "tail shows the stack's own request")
-        with load(own_stack.url, 4, requests=20_000) as sent:
+        with load(own_stack.url, 4) as sent:
             for break_it in (
                 lambda: own_stack.kill("webapp-2"),
                 lambda: own_stack.kill("viewer"),
@@ -86,9 +86,9 @@ def test_tail_shows_every_request_once_in_order_though_replica_viewer_and_databa
                 until(lambda least=answered + 100: sent.answered >= least, "requests go on")
         assert not sent.errors
         until(lambda: own_stack.spooled() == 0, "nothing waits in a spool")
-        until(lambda: len(tail.shown) > len(sent.acknowledged), "tail has shown all")
+        until(lambda: len(tail.shown) > len(sent.acknowledged), "tail has shown all", longest_s=120)
         in_order = own_stack.sql("SELECT unnest(ids) FROM batches ORDER BY xid, 1").splitlines()
-        until(lambda: len(tail.shown) >= len(in_order), "tail has shown all that is recorded")
+        until(lambda: len(tail.shown) >= len(in_order), "tail has shown all that is recorded", longest_s=120)
     assert [request["id"] for request in tail.shown] == in_order
     assert sent.acknowledged <= set(in_order) and len(set(in_order)) == len(in_order)
     said = tail.said.splitlines()
