@@ -28,32 +28,24 @@ class Pair(NamedTuple):
         return x509.load_pem_x509_certificate(self.certificate.read_bytes()).serial_number
 
 
-def make(
-    folder: Path, passphrase: bytes | None = None, valid_days: tuple[int, int] = (-1, 1), issuer: Pair | None = None
-) -> Pair:
-    """A new pair for NAME in `folder`, which is made if it is not there; its chain follows it when it has an issuer.
-
-    `valid_days`: from when to when, counted from today.
-    """
+def make(folder: Path, passphrase: bytes | None = None) -> Pair:
+    """A new pair for NAME in `folder`, which is made if it is not there."""
     folder.mkdir(exist_ok=True, parents=True)
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     now = datetime.datetime.now(datetime.UTC)
-    signs = serialization.load_pem_private_key(issuer.key.read_bytes(), None) if issuer else key
-    assert isinstance(signs, ec.EllipticCurvePrivateKey)
     certificate = (
         x509.CertificateBuilder(subject_name=name, issuer_name=name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=-valid_days[0]))
-        .not_valid_after(now + datetime.timedelta(days=valid_days[1]))
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(signs, hashes.SHA256())
+        .sign(key, hashes.SHA256())
     )
     pair = Pair(folder / "fullchain.pem", folder / "privkey.pem")
-    chain = issuer.certificate.read_bytes() if issuer else b""
-    pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + chain)
+    pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     locked = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
     pair.key.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked),

@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -31,12 +32,14 @@ class Asked:
 
 
 class FakeViewer:
-    def __init__(self, answers: Mapping[str, Sequence[Sequence[Step]]]) -> None:
+    """Listens on a port, or on a unix socket at `path`."""
+
+    def __init__(self, answers: Mapping[str, Sequence[Sequence[Step]]], path: Path | None = None) -> None:
         self._answers = {path: list(all_of_it) for path, all_of_it in answers.items()}
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = _listening(path) if path else socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
         self._over = threading.Event()
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = "" if path else f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.asked: list[Asked] = []
 
     def __enter__(self) -> "FakeViewer":
@@ -83,6 +86,13 @@ class FakeViewer:
             connection.sendall(step)
         else:
             step()
+
+
+def _listening(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
 
 
 def _read(connection: socket.socket) -> Asked:

@@ -1,16 +1,28 @@
 """What the commands that read do when a viewer breaks off, has a gap, is away, or is none: with one that does so."""
 
+import asyncio
+import contextlib
 import json
+import shutil
 import signal
 import socket
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from fake_viewer import OPEN, FakeViewer, Step, answer, chunk, event, ndjson, page, position, problem, request, stream
 from reading import PATIENCE_S, objects, on_terminal, run, running
+
+from gatebook.access import token
+from gatebook.cli.reading.own_viewer import OwnViewer
+from gatebook.errors import UserError
+from gatebook.stack import control
+from gatebook.stack.folder import Folder
 
 EVENTS, REQUESTS = "/_/api/events", "/_/api/requests"
 Answers = Mapping[str, Sequence[Sequence[Step]]]
@@ -375,3 +387,81 @@ def test_a_password_in_a_url_is_shown_to_nobody() -> None:
     with FakeViewer({REQUESTS: [[answer(502, "text/html", b"")]]}) as viewer:
         done = run("tail", "--url", viewer.url.replace("://", "://me:hidden@"))
     assert done.returncode == 1 and viewer.url in done.stderr and "hidden" not in done.stderr
+
+
+# The local stack
+
+
+@pytest.fixture
+def folder() -> Iterator[Folder]:
+    """A stack's folder with a runner that says what runs, though nothing does."""
+    made = Folder(Path(tempfile.mkdtemp(dir="/tmp")))
+    made.claim()
+    made.make(None)
+    made.password.write_text("p" * 32 + "\n")
+    with _runner(made):
+        yield made
+    shutil.rmtree(made.root)
+
+
+@contextlib.contextmanager
+def _runner(folder: Folder) -> Iterator[None]:
+    async def answer(request: dict[str, Any], say: object) -> list[dict[str, str]]:
+        viewer = {"role": "viewer", "address": f"unix:{folder.socket('viewer')}"}
+        return [{"role": "lb", "address": "https://127.0.0.1:1"}, viewer]
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(control.serve(folder, answer))
+    serving = threading.Thread(target=loop.run_forever)
+    serving.start()
+    yield
+    loop.call_soon_threadsafe(loop.stop)
+    serving.join()
+    server.close()
+    loop.close()
+
+
+def test_the_local_stack_is_asked_at_its_viewers_socket(folder: Folder) -> None:
+    with FakeViewer({REQUESTS: [[page(request(1))]]}, folder.socket("viewer")) as viewer:
+        done = run("tail", "--data", str(folder))
+    assert done.returncode == 0 and "/1" in done.stdout, done.stderr
+    [asked] = viewer.asked
+    assert asked.headers["authorization"] == f"Bearer {token.operator('p' * 32)}"
+    assert asked.headers["host"] == "localhost", "a name that is right whatever GATEBOOK_VIEW_HOSTS says"
+
+
+def test_what_is_printed_names_the_address_that_others_know(folder: Folder) -> None:
+    whole = request(1, body="", body_encoding="utf-8", body_size=0)
+    path = f"{REQUESTS}/{whole['id']}"
+    with FakeViewer({path: [[_json(whole)], [DENIED]]}, folder.socket("viewer")):
+        assert "https://127.0.0.1:1/1" in run("show", whole["id"], "--curl", "--data", str(folder)).stdout
+        denied = run("show", whole["id"], "--data", str(folder)).stderr
+    assert denied.startswith("Error: https://127.0.0.1:1 was started with another password file\n")
+
+
+def test_a_viewer_of_the_local_stack_that_does_not_answer_is_said_so_and_waited_for(folder: Folder) -> None:
+    done = run("tail", "--data", str(folder))
+    assert done.stderr.splitlines()[0] == "Error: the viewer does not answer" and "gatebook logs viewer" in done.stderr
+    answers = {
+        EVENTS: [[stream(position("p0"), event("p1", "request", request(1))), OPEN]],
+        REQUESTS: [[page()]],
+    }
+    with running("tail", "-f", "--json", "--data", str(folder)) as tail:
+        assert tail.stdout and tail.stderr
+        assert tail.stderr.readline() == "not live: the viewer does not answer; trying again\n"
+        with FakeViewer(answers, folder.socket("viewer")):
+            assert objects(tail.stdout.readline()) == [request(1)]
+
+
+def test_who_takes_the_place_of_the_folder_for_sockets_is_asked_nothing(folder: Folder, tmp_path: Path) -> None:
+    """Where it is in /tmp and has gone, as after `down --volumes`, anybody may make it anew: here as a link."""
+    client = httpx.Client(transport=OwnViewer(folder, str(folder.socket("viewer"))))
+    with client, FakeViewer({"/": [[answer(200, "text/plain", b"")]]}, folder.socket("viewer")) as viewer:
+        assert client.get("http://localhost/").status_code == 200
+        elsewhere = folder.run.rename(folder.root / "elsewhere")
+        folder.run.symlink_to(elsewhere)
+        with pytest.raises(httpx.ConnectError):
+            client.get("http://localhost/")
+        with pytest.raises(UserError, match="no stack runs"):
+            control.connect(folder)
+    assert len(viewer.asked) == 1

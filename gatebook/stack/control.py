@@ -63,11 +63,13 @@ def ask(folder: Folder, request: dict[str, Any], say: Say) -> Any:
 
 
 def connect(folder: Folder) -> socket.socket:
-    """A connection to the runner; raises UserError when none runs."""
+    """A connection to the runner; raises UserError when none of this user's runs."""
     if folder.ours:
         folder.check()
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        if not folder.has_own_run():  # what is asked next may hold a secret
+            raise FileNotFoundError(folder.run)
         connection.connect(str(folder.control))
     except OSError:
         connection.close()

@@ -78,6 +78,14 @@ class Folder:
                 f"{self} belongs to user {owner}", "run gatebook as that user, or name another --data folder"
             )
 
+    def has_own_run(self) -> bool:
+        """Whether the folder for sockets is there and this user's. In another's, anybody may listen."""
+        try:
+            found = os.lstat(self.run)
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
     def claim(self) -> None:
         """Make the folder ours, if it is new or empty; raises UserError when it is someone's."""
         with _politely(self.root):
@@ -153,8 +161,7 @@ class Folder:
 
     def _make_run(self, account: Account | None) -> None:
         self.run.mkdir(mode=0o700, exist_ok=True)
-        found = os.lstat(self.run)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        if not self.has_own_run():
             raise UserError(f"{self.run} is needed for sockets and belongs to someone else", f"remove {self.run}")
         if account:
             os.chown(self.run, 0, account.gid)

@@ -38,7 +38,7 @@ async def ready(path: Path, timeout_s: float) -> Health:
 
 
 async def listening(host: str, port: int, timeout_s: float, tls: ssl.SSLContext | None) -> Health:
-    """Whether the load balancer answers at all, as one that `tls` trusts, if given; what it says is up to others."""
+    """Whether the load balancer answers at all, by `tls` if given; what it says is up to others."""
     question = b"HEAD /_/health/live HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n"
     return _ready_if((await _ask(timeout_s, question, host=host, port=port, tls=tls) or b"").startswith(b"HTTP/1.1 "))
 

@@ -155,9 +155,7 @@ class Runner:
         await self._until_database_is_reached(_FIRST_REQUEST_S)
         deadline = time.monotonic() + _FIRST_REQUEST_S
         while time.monotonic() < deadline:
-            if headers := await health.recorded(
-                host, self._kit.settings.port, agent, _FIRST_REQUEST_S, self._kit.trust
-            ):
+            if headers := await health.recorded(host, self._kit.settings.port, agent, _FIRST_REQUEST_S, self._kit.tls):
                 return headers
             await asyncio.sleep(_ASK_AGAIN_S)
         raise UserError(

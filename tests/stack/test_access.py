@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -82,6 +83,15 @@ def operators(stack: Stack) -> str:
     found = token.operator((stack.data / "password").read_text().strip())
     assert found
     return found
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """It ends with the block, also when the test fails."""
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
 
 
 @pytest.fixture
@@ -214,6 +224,9 @@ def test_whoever_runs_the_stack_reads_it_without_more_words(locked: Stack) -> No
     assert "secret body" in locked.gatebook("show", id).stdout
     assert int(locked.gatebook("count").stdout.split()[-1]) > 0
     assert "Proven." in locked.gatebook("audit").stdout
+    locked.gatebook("show", id, "--reveal")
+    revealed = json.loads(locked.gatebook("trail", "-n", "1", "--json").stdout)
+    assert (revealed["act"], revealed["who"], revealed["client"]) == ("revealed", "operator", None)
     with locked.start("tail", "-f", "-n", "0", "--json") as tail:
         assert tail.stdout
         time.sleep(2)
@@ -228,6 +241,24 @@ def test_from_elsewhere_a_token_is_needed(locked: Stack, ci: str) -> None:
         done = locked.gatebook("tail", "--url", locked.url, check=False, GATEBOOK_TOKEN=said)
         assert done.returncode == 1 and "Error: http://127.0.0.1" in done.stderr and hint in done.stderr
         assert OTHERS_TOKEN not in done.stdout + done.stderr
+
+
+def test_whoever_takes_the_port_while_the_stack_is_down_is_asked_nothing(own_stack: Stack) -> None:
+    """`tail -f` asks for its stack again and again, not at the port, and goes on once the stack is back."""
+    own_stack.up("--scale", 1)
+    with own_stack.start("tail", "-f", "--json") as tail, ended(tail):
+        assert tail.stdout
+        first = json.loads(tail.stdout.readline())
+        own_stack.down()
+        with socket.create_server(("127.0.0.1", own_stack.port)) as trap:
+            assert tail.stdout.readline().startswith("not live: ")
+            trap.settimeout(5)  # it asks twice in that time
+            with pytest.raises(TimeoutError):
+                trap.accept()
+            assert "no stack runs on" in own_stack.gatebook("tail", check=False).stderr
+        own_stack.up("--scale", 1)
+        assert tail.stdout.readline() == "live again, where it stopped\n"
+        assert json.loads(tail.stdout.readline())["id"] > first["id"]
 
 
 # Names

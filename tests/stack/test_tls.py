@@ -320,7 +320,7 @@ def test_nginxs_own_refusals_say_no_version(tls_stack: Stack, sent: bytes, tls: 
         assert not answer or answer.split(b" ")[1][:1] == b"4"
 
 
-def test_the_command_line_knows_its_own_stack_by_its_certificate(tls_stack: Stack) -> None:
+def test_the_command_line_reads_its_own_stack_whatever_its_certificate_is(tls_stack: Stack) -> None:
     assert tls_stack.part("lb")["address"] == tls_stack.url
     assert tls_stack.url.startswith("https://")
     id = receipt(raw(tls_stack, b"GET /own HTTP/1.0\r\n\r\n", trusting_anybody()))["id"]

@@ -1,7 +1,8 @@
 """The Gatebook that a command asks: where it is, what it answers, and what is said when it does not.
 
 Rules: whatever goes wrong on the way is a UserError that says what to try. No answer is waited for without a limit.
-What lets us in is shown to the Gatebook that was named and to nobody else, nor is it in what is said.
+What lets us in is shown to the Gatebook that was named and to nobody else, nor is it in what is said; that of the local
+stack goes over its viewer's socket alone.
 """
 
 import json
@@ -20,8 +21,6 @@ from gatebook.cli.stack_option import data_option, stack
 from gatebook.errors import UserError
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
 _CONNECT_WITHIN_S = 10.0
@@ -67,7 +66,7 @@ def gatebook(url: str | None, data: str | None) -> Iterator["Gatebook"]:
 
     from gatebook import __version__
 
-    way = _local(data) if url is None else Way(_checked(url), True, _token())
+    way = _local(data) if url is None else Way(_checked(url), _token(), None)
     shows = (
         {"Authorization": f"Bearer {way.token}"} if way.token else {}
     )  # httpx keeps it back where it is led elsewhere
@@ -76,36 +75,37 @@ def gatebook(url: str | None, data: str | None) -> Iterator["Gatebook"]:
             timeout=httpx.Timeout(_PATIENCE_S, connect=_CONNECT_WITHIN_S),
             headers={"User-Agent": f"gatebook/{__version__}", **shows},
             follow_redirects=True,
-            verify=way.trust,
+            transport=way.transport,
             trust_env=url is not None,  # no proxy stands before the local stack
         )
     except (ImportError, ValueError) as error:
         raise UserError(f"the proxy that the environment names cannot be used: {error}", "unset ALL_PROXY") from None
     with client:
-        yield Gatebook(way.address, client, _MISSING[url is None, bool(way.token)])
+        yield Gatebook(way, client)
 
 
 class Way(NamedTuple):
-    """Where a Gatebook is, by which certificates one knows it (True: by the system's), and what lets us in."""
+    """Where a Gatebook is, what lets us in, and how one gets to the local stack, which is not asked at its address."""
 
     address: str
-    trust: "ssl.SSLContext | bool"
     token: str | None
+    transport: "httpx.BaseTransport | None"
 
 
 def _local(data: str | None) -> Way:
     """The way to the local stack, as its operator. Raises UserError."""
     _, folder = stack(data)
     from gatebook.access import token
-    from gatebook.stack import certificate, control
+    from gatebook.cli.reading.own_viewer import OwnViewer
+    from gatebook.stack import control
 
     parts = control.ask(folder, {"do": "ps"}, lambda part, text: None)
-    address: str = next(part["address"] for part in parts if part["role"] == "lb")
+    addresses: dict[str, str] = {part["role"]: part["address"] for part in parts}
     try:
         operators = token.operator(folder.password.read_text().strip())
     except OSError:
         operators = None
-    return Way(address, certificate.trust(folder) if address.startswith("https:") else True, operators)
+    return Way(addresses["lb"], operators, OwnViewer(folder, addresses["viewer"].removeprefix("unix:")))
 
 
 def _token() -> str | None:
@@ -145,11 +145,12 @@ def _checked(url: str) -> str:
 class Gatebook:
     """Asks one Gatebook's viewer. All of it raises UserError, and Away where trying again may help."""
 
-    def __init__(self, url: str, client: "httpx.Client", missing: tuple[str, str]) -> None:
-        self.url = _without_secrets(url)
-        self._asked = url
+    def __init__(self, way: Way, client: "httpx.Client") -> None:
+        self.url = _without_secrets(way.address)
+        self._is_local = way.transport is not None
+        self._asked = "http://localhost" if self._is_local else way.address
         self._client = client
-        self._missing = missing  # what to say, and to try, when it does not let us in
+        self._missing = _MISSING[self._is_local, bool(way.token)]
 
     def get(self, path: str, **query: str | int | None) -> dict[str, Any]:
         """The JSON object at `path` below /_/api."""
@@ -215,12 +216,18 @@ class Gatebook:
                     answer.read()
                     raise self._refused(answer, query)
                 yield answer
+        except httpx.ConnectError as error:
+            raise self._not_reached(str(error)) from None
         except httpx.HTTPError as error:
-            said = str(error) or type(error).__name__
-            hint = "SSL_CERT_FILE names a certificate to trust" if "CERTIFICATE" in said else _WHERE_ELSE
-            raise Away(f"no answer from {self.url}: {said}", hint, not isinstance(error, httpx.ConnectError)) from None
+            raise Away(f"no answer from {self.url}: {str(error) or type(error).__name__}", _WHERE_ELSE, True) from None
         except httpx.InvalidURL as error:
             raise UserError(f"--url is {self.url!r}: {error}", "--url http://localhost:8080") from None
+
+    def _not_reached(self, said: str) -> Away:
+        if self._is_local:  # its runner has answered: it starts, restarts, or has stopped since
+            return Away("the viewer does not answer", "gatebook ps says what runs here, gatebook logs viewer why", True)
+        hint = "SSL_CERT_FILE names a certificate to trust" if "CERTIFICATE" in said else _WHERE_ELSE
+        return Away(f"no answer from {self.url}: {said}", hint, False)
 
     def _refused(self, answer: "httpx.Response", query: Query) -> UserError:
         status = answer.status_code
