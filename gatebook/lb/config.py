@@ -16,6 +16,7 @@ _MOST_OPEN_FILES = 65536
 _STRIKES = "max_fails=3 fail_timeout=1s"  # an idle connection that a replica has just closed counts as one
 _NEVER_ASIDE = "max_fails=0 backup"
 _LOOKING_RATE, _LOOKING_AT_ONCE = 20, 100  # no less for who looks, whatever the limits for recording are
+_PROBING_RATE, _PROBING_AT_ONCE = 200, 100  # nor for who asks for health, or for what pages load
 PAIR = "tls.pem"  # the certificate with its chain, then its key, beside nginx's configuration
 
 # With TLS: a request that came without is recorded all the same, by way of the beginning (a named location would take a
@@ -76,20 +77,24 @@ def _limit_zones(rate: int, connections: int) -> str:
     if rate:
         zones += f"limit_req_zone $gatebook_client zone=rate:10m rate={rate}r/s; "
         zones += f"limit_req_zone $gatebook_looker zone=looking:10m rate={max(rate, _LOOKING_RATE)}r/s; "
+        zones += f"limit_req_zone $gatebook_prober zone=probing:10m rate={max(rate, _PROBING_RATE)}r/s; "
     if connections:
         zones += "limit_conn_zone $gatebook_client zone=connections:10m; "
         zones += "limit_conn_zone $gatebook_looker zone=looking_connections:10m; "
+        zones += "limit_conn_zone $gatebook_prober zone=probing_connections:10m; "
     return zones
 
 
 def _limits(rate: int, connections: int) -> str:
     limits = ""
     if rate:
-        looking = max(2 * rate, _LOOKING_AT_ONCE)
+        looking, probing = max(2 * rate, _LOOKING_AT_ONCE), max(2 * rate, 2 * _PROBING_RATE)
         limits += f"limit_req zone=rate burst={2 * rate} nodelay; limit_req zone=looking burst={looking} nodelay; "
+        limits += f"limit_req zone=probing burst={probing} nodelay; "
     if connections:
-        looking = max(connections, _LOOKING_AT_ONCE)
+        looking, probing = max(connections, _LOOKING_AT_ONCE), max(connections, _PROBING_AT_ONCE)
         limits += f"limit_conn connections {connections}; limit_conn looking_connections {looking}; "
+        limits += f"limit_conn probing_connections {probing}; "
     return limits
 
 

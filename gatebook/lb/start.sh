@@ -17,6 +17,7 @@ TIDY_EVERY_S=2
 STRIKES='max_fails=3 fail_timeout=1s'  # an idle connection that a replica has just closed counts as one
 NEVER_ASIDE='max_fails=0 backup'
 LOOKING_RATE=20 LOOKING_AT_ONCE=100 # no less for who looks, whatever the limits for recording are
+PROBING_RATE=200 PROBING_AT_ONCE=100 # nor for who asks for health, or for what pages load
 CERT="${GATEBOOK_TLS_CERT:-}" KEY="${GATEBOOK_TLS_KEY:-}"
 READABLE='mount it so that this user can read it: chgrp 101 and chmod 640, and a folder that 101 can walk to'
 PEM='both are PEM: the certificate, then its chain; and the key that belongs to it, without a passphrase'
@@ -132,15 +133,21 @@ limits() {
         looking=$((rate > LOOKING_RATE ? rate : LOOKING_RATE))
         LIMIT_ZONES='limit_req_zone $gatebook_client zone=rate:10m rate='$rate'r/s; '
         LIMIT_ZONES=$LIMIT_ZONES'limit_req_zone $gatebook_looker zone=looking:10m rate='$looking'r/s; '
+        probing=$((rate > PROBING_RATE ? rate : PROBING_RATE))
+        LIMIT_ZONES=$LIMIT_ZONES'limit_req_zone $gatebook_prober zone=probing:10m rate='$probing'r/s; '
         looking=$((2 * rate > LOOKING_AT_ONCE ? 2 * rate : LOOKING_AT_ONCE))
         LIMITS="limit_req zone=rate burst=$((2 * rate)) nodelay; limit_req zone=looking burst=$looking nodelay; "
+        LIMITS=$LIMITS"limit_req zone=probing burst=$((2 * probing)) nodelay; "
     fi
     # shellcheck disable=SC2016
     if [ "$connections" -gt 0 ]; then
         looking=$((connections > LOOKING_AT_ONCE ? connections : LOOKING_AT_ONCE))
         LIMIT_ZONES=$LIMIT_ZONES'limit_conn_zone $gatebook_client zone=connections:10m; '
+        probing=$((connections > PROBING_AT_ONCE ? connections : PROBING_AT_ONCE))
         LIMIT_ZONES=$LIMIT_ZONES'limit_conn_zone $gatebook_looker zone=looking_connections:10m; '
+        LIMIT_ZONES=$LIMIT_ZONES'limit_conn_zone $gatebook_prober zone=probing_connections:10m; '
         LIMITS=$LIMITS"limit_conn connections $connections; limit_conn looking_connections $looking; "
+        LIMITS=$LIMITS"limit_conn probing_connections $probing; "
     fi
 }
 

@@ -39,6 +39,17 @@ LINGER_NOT = struct.pack("ii", 1, 0)  # close() by RST
 Sent = tuple[str, str, bytes]  # method, target, body
 
 
+def _integer(rest: int) -> bytes:
+    """What follows a prefix that is full (RFC 7541, 5.1)."""
+    found = b""
+    while rest >= 128:
+        found, rest = found + bytes([rest % 128 | 128]), rest // 128
+    return found + bytes([rest])
+
+
+BOMB = b"\x40\x01x" + b"\x7f" + _integer(3900 - 127) + b"y" * 3900  # a literal, put into the table
+
+
 @pytest.fixture(scope="module")
 def flooded() -> Iterator[Stack]:
     for made in made_stack():
@@ -236,24 +247,65 @@ def test_frames_that_ask_for_nothing(flooded: Stack, witness: Witness, frame: Pi
 
 def test_a_field_that_is_repeated_by_a_byte(flooded: Stack, witness: Witness) -> None:
     """An HPACK bomb: 4 KiB of the table for each byte sent, in streams without an end. Their number bounds it."""
-    bomb = b"\x40\x01x" + b"\x7f" + _integer(3900 - 127) + b"y" * 3900  # a literal, put into the table
     with connections(flooded, 4) as opened:
         for number, connection in enumerate(opened):
             for stream in streams(128):
                 _, target, _ = witness.request("bomb", f"{number}-{stream}")
-                more = (bomb if stream == 1 else LATEST_ENTRY) + LATEST_ENTRY * 250
+                more = (BOMB if stream == 1 else LATEST_ENTRY) + LATEST_ENTRY * 250
                 connection.push(head(stream, block("POST", target) + more))
         until(lambda: witness.asked > 10, "it to be looked at for a while")
         witness.watched.look()
     assert not witness.rows("bomb")
 
 
-def _integer(rest: int) -> bytes:
-    """What follows a prefix that is full (RFC 7541, 5.1)."""
-    found = b""
-    while rest >= 128:
-        found, rest = found + bytes([rest % 128 | 128]), rest // 128
-    return found + bytes([rest])
+@pytest.fixture(scope="module")
+def limited() -> Iterator[tuple[Stack, set[psutil.Process]]]:
+    """A stack that lets a client have few requests under way, and nginx's workers."""
+    for made in made_stack():
+        made.environment |= make(made.folder / "tls").settings | {"GATEBOOK_CONNECTION_LIMIT": "4"}
+        made.up("--scale", 1)
+        yield made, set(psutil.Process(made.part("lb")["pid"]).children())
+
+
+@pytest.mark.parametrize(
+    ("fields", "most_mib"),
+    [
+        (block("GET", "/x"), 64),
+        (block("POST", "/x", ("content-length", "99999999999")), 64),  # would be recorded without its body
+        (block("TRACE", "/x"), 64),
+        (block("GET", "/x", ("gatebook stamp", "x")), 64),
+        (block("not a method", "/x"), 64),  # broken off before its path is known
+        (block("GET", "/_/api/filter"), MOST_MIB),
+        (block("GET", "/_/static/x"), MOST_MIB),
+        (block("GET", "/_/health/live"), MOST_MIB),
+    ],
+    ids=["recorded", "too large", "TRACE", "private name", "no path yet", "viewer", "static", "health"],
+)
+def test_the_headers_of_what_is_refused_are_not_kept_for_a_client_that_takes_no_answer(
+    limited: tuple[Stack, set[psutil.Process]], fields: bytes, most_mib: int
+) -> None:
+    """The bomb again, by a client whose windows are shut: what waits for one to open is kept, and has to be within the
+    limits. 512 MiB were asked to be kept each time; of the viewer's, a hundred at once may be under way, 2 MiB each."""
+    stack, workers = limited
+    shut = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 0}).serialize()
+    with connections(stack, 16) as opened:
+        for connection in opened:
+            flood = b"".join(
+                head(stream, fields + (BOMB if stream == 1 else LATEST_ENTRY) + LATEST_ENTRY * 250, ends=True)
+                for stream in streams(32)
+            )
+            connection.push(shut + flood + PingFrame(0, opaque_data=b"gatebook").serialize())
+        for connection in opened:
+            _be_told_pong(connection)
+        assert sum(worker.memory_info().rss for worker in workers) // MIB < most_mib
+
+
+def _be_told_pong(connection: Raw) -> None:
+    """nginx has looked at all that came before the PING."""
+    connection.socket.settimeout(ANSWERED_WITHIN_S)
+    came = b""
+    while b"gatebook" not in came:
+        came += connection.socket.recv(1 << 16)
 
 
 def test_more_fields_and_longer_ones_than_are_let_in_are_refused(flooded: Stack, witness: Witness) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from local_stack import Stack, made_stack, until
-from wire import parse
+from wire import ask, exchange, parse
 
 RATE, BURST, AT_ONCE = 5, 10, 3
 
@@ -68,7 +68,9 @@ def test_the_audit_counts_what_was_refused_as_rejected(stack_with_limits: Stack,
     assert "limiting" not in stack_with_limits.logs("lb"), "the access log has them, which is bounded"
 
 
-def test_who_looks_has_limits_of_their_own_and_who_asks_for_health_none(client: httpx.Client) -> None:
+def test_who_looks_has_limits_of_their_own_and_so_has_who_asks_for_health(
+    stack_with_limits: Stack, client: httpx.Client
+) -> None:
     """A page asks for much at once; and whoever has used up what they may send can still look at it."""
     who = somebody()
     until(lambda: client.get("/used-up", headers=who).status_code == 429, "it to be refused", every_s=0)
@@ -78,6 +80,22 @@ def test_who_looks_has_limits_of_their_own_and_who_asks_for_health_none(client: 
     assert refused.headers["content-type"] == "application/problem+json" and refused.headers["retry-after"] == "1"
     assert refused.json()["status"] == 429
     assert {client.get("/_/health/live", headers=who).status_code for _ in range(40)} == {200}
+    one = f"GET /_/health/live HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: {somebody()['X-Forwarded-For']}\r\n"
+    told = exchange(stack_with_limits.url, (one + "\r\n").encode() * 1000 + f"{one}Connection: close\r\n\r\n".encode())
+    assert told.count(b"HTTP/1.1 200 ") >= 400 and told.count(b"HTTP/1.1 429 ") > 0
+
+
+def test_one_that_is_larger_than_is_read_is_refused_in_the_same_words(
+    stack_with_limits: Stack, client: httpx.Client
+) -> None:
+    who = somebody()
+    until(lambda: client.get("/used-up", headers=who).status_code == 429, "it to be refused", every_s=0)
+    head = (
+        f"POST / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: {who['X-Forwarded-For']}\r\nContent-Length: {10**12}\r\n\r\n"
+    )
+    answer = ask(stack_with_limits.url, head.encode())
+    assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+    assert json.loads(answer.body)["error"] == "not recorded"
 
 
 def test_addresses_of_one_ipv6_network_are_one_client_and_those_of_ipv4_are_each_one(client: httpx.Client) -> None:
