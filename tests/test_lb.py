@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from parts import LoadBalancer, running, short_folder
 
+from gatebook.access.access import is_own_name
 from gatebook.app.capture import client_address
 from gatebook.lb import config
 from gatebook.settings import networks, read
@@ -144,19 +145,17 @@ forwarded = st.lists(  # header lines, each of words
 
 
 class Echo(socketserver.StreamRequestHandler):
-    """In the viewer's place: tells for whom it takes the client to be."""
+    """In the viewer's place: answers with the header lines that it was sent."""
 
     def handle(self) -> None:
-        lines = list(iter(lambda: self.rfile.readline().rstrip(b"\r\n"), b""))
-        [client] = [line.partition(b": ")[2] for line in lines if line.lower().startswith(b"x-forwarded-for: ")]
-        self.wfile.write(
-            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(client), client)
-        )
+        _, *lines = iter(lambda: self.rfile.readline().rstrip(b"\r\n"), b"")
+        told = b"\n".join(lines)
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(told), told))
 
 
 @pytest.fixture(scope="module")
-def seen_by_nginx() -> Iterator[Callable[[list[str]], str]]:
-    """For whom nginx takes a client that sends these lines of X-Forwarded-For, from 127.0.0.1."""
+def told_the_viewer() -> Iterator[Callable[[str], dict[str, str]]]:
+    """What nginx sends the viewer for a request from 127.0.0.1: the headers by lower-case name."""
     with (
         short_folder() as folder,
         socketserver.ThreadingUnixStreamServer(str(folder / "viewer.sock"), Echo) as viewer,
@@ -165,14 +164,22 @@ def seen_by_nginx() -> Iterator[Callable[[list[str]], str]]:
         (folder / "viewer.sock").chmod(0o666)
         threading.Thread(target=viewer.serve_forever, daemon=True).start()
 
-        def ask(lines: list[str]) -> str:
-            head = "".join(f"X-Forwarded-For: {line}\r\n" for line in lines)
-            answer = wire.ask(balancer.url, f"GET /_/ HTTP/1.1\r\nHost: h\r\n{head}\r\n".encode())
+        def ask(request: str) -> dict[str, str]:
+            answer = wire.ask(balancer.url, request.encode())
             assert answer.status == 200
-            return answer.body.decode()
+            lines = (line.partition(": ") for line in answer.body.decode().splitlines())
+            return {name.lower(): value for name, _, value in lines}
 
         yield ask
         viewer.shutdown()
+
+
+def test_the_viewer_is_told_a_host_by_which_one_may_look_where_http_1_0_says_none(
+    told_the_viewer: Callable[[str], dict[str, str]],
+) -> None:
+    assert is_own_name(told_the_viewer("GET /_/ HTTP/1.0\r\n\r\n")["host"], [])
+    for version in ("1.0", "1.1"):
+        assert told_the_viewer(f"GET /_/ HTTP/{version}\r\nHost: evil.example\r\n\r\n")["host"] == "evil.example"
 
 
 @settings(max_examples=int(os.environ.get("GATEBOOK_TEST_EXAMPLES", 300)), deadline=None)
@@ -180,8 +187,10 @@ def seen_by_nginx() -> Iterator[Callable[[list[str]], str]]:
 @example(["203.0.113.9, 10.0.0.1, "])
 @example(["203.0.113.9", "", "10.0.0.1"])
 def test_nginx_and_a_replica_take_the_same_for_the_client(
-    seen_by_nginx: Callable[[list[str]], str], lines: list[str]
+    told_the_viewer: Callable[[str], dict[str, str]], lines: list[str]
 ) -> None:
     """nginx for the limits and for who looks, the replica for the record: what one believes, the other does."""
     recorded = client_address("127.0.0.1", [["X-Forwarded-For", line] for line in lines], networks(TRUSTED))
-    assert ip_address(seen_by_nginx(lines)) == ip_address(recorded)
+    head = "".join(f"X-Forwarded-For: {line}\r\n" for line in lines)
+    seen_by_nginx = told_the_viewer(f"GET /_/ HTTP/1.1\r\nHost: h\r\n{head}\r\n")["x-forwarded-for"]
+    assert ip_address(seen_by_nginx) == ip_address(recorded)

@@ -107,6 +107,8 @@ def test_addresses_of_one_ipv6_network_are_one_client_and_those_of_ipv4_are_each
     assert refused([f"2001:dba:{number:x}::1" for number in range(40)]) == 0
     assert refused([f"198.51.100.{number}" for number in range(40)]) == 0
     assert refused(["203.0.113.9"] * 40) > 0
+    assert refused([f"::ffff:198.51.101.{number}" for number in range(40)]) == 0
+    assert refused(["::ffff:203.0.113.10", "203.0.113.10"] * (BURST + 1)) > 0, "either way it is written"
 
 
 def test_the_peer_is_recorded_as_it_was_beside_the_client(stack_with_limits: Stack, client: httpx.Client) -> None:
