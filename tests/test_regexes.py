@@ -120,7 +120,6 @@ ELSEWHERE = {
     "gatebook.app.page._FORK": "the page's own template, once",
     "gatebook.app.page._BLANKS1": "the page's own style, once",
     "gatebook.app.page._BLANKS2": "the page's own script, once",
-    "gatebook.stack.certificate._CERTIFICATE": "the operator's own file",
     r"gatebook.stack.certificate: \[emerg\] (?:[0-9#]+: )?(?:.*::)?(.*?)\)?$": "what nginx says of that",
     "gatebook.filter.values._PIECE": "the grammar lets quotes through in pairs alone, of some KiB",
     "gatebook.viewer.shown.jwt._JSON": "JSON that json.loads has taken, so that every string has its end",
