@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import hostile
 import pytest
-from local_stack import Stack
+from local_stack import Stack, until
 from playwright.sync_api import Browser, Locator, Page, expect
 from wire import Answer, ask
 
@@ -96,10 +96,12 @@ class Looking:
 
     def let_say(self, page: Page, words: str) -> None:
         """The browser says so by itself, and once."""
-        page.evaluate("1")  # so that it has come
-        said = next((one for one in self.noticed if re.fullmatch(f"console: {words}", one)), None)
-        assert said, words
-        self.noticed.remove(said)
+
+        def said() -> str | None:
+            page.evaluate("1")  # so that what was said is heard
+            return next((one for one in self.noticed if re.fullmatch(f"console: {words}", one)), None)
+
+        self.noticed.remove(until(said, words))
 
     def look(self, page: Page, what: str = "") -> None:
         """Nothing of what was sent is more than text there."""

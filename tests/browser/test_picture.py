@@ -6,6 +6,7 @@ were counted or came in live. It is zoomed by mouse, by finger and by keyboard. 
 
 import contextlib
 import json
+import os
 import re
 import signal
 import threading
@@ -56,6 +57,21 @@ def look(page: Page, stack: Stack, filter: str = "", by: str = "") -> Locator:
     return page.locator("#picture")
 
 
+def asked_for_counts(page: Page) -> list[str]:
+    """The addresses from which it has asked for counts, from now on."""
+    questions: list[str] = []
+    page.on("request", lambda request: questions.append(request.url) if "/api/counts" in request.url else None)
+    return questions
+
+
+def until_settled(page: Page, questions: list[str]) -> None:
+    """The seconds around its first question are counted again, some 3 s later, by the same question."""
+    until(
+        lambda: page.wait_for_timeout(100) or len(set(questions)) < len(questions), "the last seconds are counted again"
+    )
+    page.wait_for_timeout(500)  # and drawn
+
+
 def counts(stack: Stack, filter: str, by: str) -> dict[str, int]:
     answer = stack.gatebook("count", "--by", by, "--json", filter).stdout
     return {group["value"]: group["count"] for group in json.loads(answer)["groups"]}
@@ -94,21 +110,22 @@ def test_a_split_has_a_lane_for_each_value_with_the_counts_of_the_api(open_page:
         until(lambda: lanes(picture) == expected, f"lanes {expected}")  # noqa: B023
         expect(picture.locator(".say b")).to_have_text(str(sum(METHODS.values())))
         expect(picture.locator(".split a[aria-current]")).to_have_text(f"By {by}")
-    assert list(lanes(look(page, stack, "path:/split", "method"))) == list(METHODS)
+    picture = look(page, stack, "path:/split", "method")
+    until(lambda: list(lanes(picture)) == list(METHODS), "lanes in the order of their counts")
     assert re.fullmatch("r[0-7]", look(page, stack, by="replica").locator("li").first.get_attribute("class") or "")
 
 
 def test_what_comes_in_live_is_counted_once(open_page: Open, stack: Stack) -> None:
     page = open_page()
+    questions = asked_for_counts(page)
     picture = look(page, stack, "path:/live", "method")
     for rounds in (1, 2):
         send(stack, "/live")
         expected = {method: count * rounds for method, count in METHODS.items()}
         until(lambda: lanes(picture) == expected, f"lanes {expected}")  # noqa: B023
-    page.wait_for_timeout(4000)  # the seconds around the question are counted again
+    until_settled(page, questions)
     assert lanes(picture) == {method: count * 2 for method, count in METHODS.items()}
-    questions: list[str] = []
-    page.on("request", lambda request: questions.append(request.url) if "/api/counts" in request.url else None)
+    questions.clear()
     send(stack, "/live")
     until(lambda: lanes(picture)["GET"] == 3 * METHODS["GET"], "the third round")
     assert not questions
@@ -128,9 +145,10 @@ def test_a_browser_whose_clock_is_wrong_shows_the_time_of_the_gate(open_page: Op
 
 def test_a_page_that_is_opened_while_requests_come_counts_each_once(open_page: Open, stack: Stack) -> None:
     page = open_page()
+    questions = asked_for_counts(page)
     with stream(stack, "/meanwhile"):
         picture = look(page, stack, "path:/meanwhile", "replica")
-        page.wait_for_timeout(5000)  # so that what came before, around and after the question is counted
+        until_settled(page, questions)  # so that what came before, around and after the question is counted
     expected = counts(stack, "path:/meanwhile", "replica")
     until(lambda: lanes(picture) == expected, f"lanes {expected}")
 
@@ -159,8 +177,9 @@ def test_dragging_over_the_axis_zooms(open_page: Open, stack: Stack) -> None:
     assert asked(page).startswith("path:/drag since:") and "15m" not in asked(page)
     assert parse_qs(urlsplit(page.url).query)["by"] == ["replica"]
     expect(page.locator("#picture .frame[aria-busy=false]")).to_be_visible()
+    zoomed = page.url
     page.get_by_role("link", name="Zoom out").click()
-    page.wait_for_url(lambda url: url.count("since") == 1 and f"{since}" not in url)
+    page.wait_for_url(lambda url: url != zoomed)
     assert span(page)[0] < since
     page.get_by_role("link", name="Newest").click()
     expect(page.get_by_role("link", name="Newest")).to_have_attribute("aria-current", "true")
@@ -178,7 +197,8 @@ def test_the_keyboard_moves_selects_and_zooms(open_page: Open, stack: Stack) -> 
     before = int(slider.get_attribute("aria-valuenow") or "")
     page.keyboard.press("Shift+ArrowLeft")
     page.keyboard.press("Shift+ArrowLeft")
-    expect(slider).to_have_attribute("aria-valuenow", str(before - 2))
+    # It counts from the first step of the axis, which may move on by one meanwhile.
+    expect(slider).to_have_attribute("aria-valuenow", re.compile(f"^({before - 2}|{before - 3})$"))
     page.keyboard.press("Escape")
     page.keyboard.press("Enter")
     page.wait_for_url("**until**")
@@ -249,8 +269,7 @@ def test_it_is_closed_and_stays_so_and_then_asks_for_nothing(open_page: Open, st
     picture = look(page, stack)
     picture.get_by_role("heading", name="Requests over time").click()
     expect(picture.locator(".frame")).to_be_hidden()
-    questions: list[str] = []
-    page.on("request", lambda request: questions.append(request.url) if "/api/counts" in request.url else None)
+    questions = asked_for_counts(page)
     page.reload()
     expect(page.locator("#list")).to_be_visible()
     expect(picture.locator(".frame")).to_be_hidden()
@@ -266,13 +285,17 @@ def test_it_fits_every_width(open_page: Open, stack: Stack, by: str) -> None:
     stack.send("GET", "/long" * 200)
     page = open_page()
     picture = look(page, stack, by=by)
-    for width in (320, 360, 1280, 2560, 3840):
-        page.set_viewport_size({"width": width, "height": 800})
+
+    def fits(width: int) -> bool:
         place: Any = picture.bounding_box()
         wide = picture.evaluate("one => Math.max(...[...one.querySelectorAll('*')].filter("
                                 "one => one.checkVisibility() && !one.closest('.keys, .unseen, .name, svg'))"
                                 ".map(one => one.getBoundingClientRect().right))")  # fmt: skip
-        assert wide <= place["x"] + place["width"] <= width
+        return bool(wide <= place["x"] + place["width"] <= width)
+
+    for width in (320, 360, 1280, 2560, 3840):
+        page.set_viewport_size({"width": width, "height": 800})
+        until(lambda: fits(width), f"it fits {width}, drawn anew")  # noqa: B023
 
 
 def test_without_scripts_it_is_split_by_links_and_the_numbers_are_at_hand(open_page: Open, stack: Stack) -> None:
@@ -282,7 +305,7 @@ def test_without_scripts_it_is_split_by_links_and_the_numbers_are_at_hand(open_p
     page.wait_for_url("**by=replica")
     assert asked(page) == "method:GET"
     page.get_by_role("link", name="as numbers").click()
-    assert "groups" in page.locator("body").inner_text()
+    expect(page.locator("body")).to_contain_text("groups")
 
 
 def test_a_viewer_that_does_not_answer_is_said_and_asked_again(open_page: Open, stack: Stack) -> None:
@@ -291,7 +314,7 @@ def test_a_viewer_that_does_not_answer_is_said_and_asked_again(open_page: Open, 
     page.goto(f"{stack.url}/_/")
     expect(page.locator("#picture .state")).to_contain_text("It is tried again")
     page.unroute("**/_/api/counts**")
-    expect(page.locator("#picture .frame[aria-busy=false]")).to_be_visible(timeout=10_000)
+    expect(page.locator("#picture .frame[aria-busy=false]")).to_be_visible()
     expect(page.locator("#picture .state")).to_have_text("")
 
 
@@ -301,11 +324,12 @@ def test_a_replica_that_falls_silent_is_said(open_page: Open, own_stack: Stack, 
     with stream(own_stack, "/silence"):
         picture = look(page, own_stack, "path:/silence", "replica")
         until(lambda: sum(lanes(picture).values()) > 100, "some requests")
-        own_stack.kill("webapp-2", signal.SIGSTOP)
+        stopped = own_stack.kill("webapp-2", signal.SIGSTOP)
         silent = picture.locator("li", has_text="webapp-2").locator(".share")
-        expect(silent).to_have_text(re.compile(r"silent for \d+ s"), timeout=30_000)
+        expect(silent).to_have_text(re.compile(r"silent for \d+ s"))
         expect(picture.get_by_role("status")).to_have_text("webapp-2 has fallen silent.")
         expect(picture.locator(".spread")).to_contain_text("webapp-2")
+        os.kill(stopped, signal.SIGCONT)  # before the stack replaces it
         expect(picture.get_by_role("status")).to_have_text("webapp-2 is back.", timeout=60_000)
     page.close()
 
