@@ -1,6 +1,7 @@
 """What a user can get wrong or meet: said in two lines, exit code 1, no traceback, nothing lost."""
 
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -28,6 +29,18 @@ def test_a_taken_port_is_seen_before_anything_starts_and_a_free_one_is_named(own
     assert own_stack.up(*hint[1:], "--scale", 1)
 
 
+@pytest.fixture(scope="module")
+def one_stack() -> Iterator[Stack]:
+    yield from made_stack()
+
+
+@pytest.fixture
+def absent_stack(one_stack: Stack) -> Stack:
+    """One that has never been up, and has no data; to be left down."""
+    shutil.rmtree(one_stack.data, ignore_errors=True)
+    return one_stack
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -39,8 +52,8 @@ def test_a_taken_port_is_seen_before_anything_starts_and_a_free_one_is_named(own
         (["--data", "/proc/no/such"], "cannot write in /proc/no"),
     ],
 )
-def test_what_the_command_line_gets_wrong_is_said(own_stack: Stack, arguments: list[str], said: str) -> None:
-    assert said in refusal(own_stack, *arguments)
+def test_what_the_command_line_gets_wrong_is_said(absent_stack: Stack, arguments: list[str], said: str) -> None:
+    assert said in refusal(absent_stack, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -52,9 +65,9 @@ def test_what_the_command_line_gets_wrong_is_said(own_stack: Stack, arguments: l
         ("GATEBOOK_PORT", "99999", "GATEBOOK_PORT is '99999'"),
     ],
 )
-def test_malformed_and_unknown_settings_are_refused(own_stack: Stack, name: str, value: str, said: str) -> None:
-    assert said in refusal(own_stack, **{name: value})
-    assert not own_stack.data.exists()
+def test_malformed_and_unknown_settings_are_refused(absent_stack: Stack, name: str, value: str, said: str) -> None:
+    assert said in refusal(absent_stack, **{name: value})
+    assert not absent_stack.data.exists()
 
 
 @pytest.fixture(scope="module")
@@ -137,12 +150,12 @@ def test_data_that_is_not_a_folder_is_said(own_stack: Stack) -> None:
     assert "is not a folder" in refusal(own_stack)
 
 
-def test_an_empty_data_never_means_the_default_stack(own_stack: Stack) -> None:
+def test_an_empty_data_never_means_the_default_stack(absent_stack: Stack) -> None:
     for words in (("down", "--volumes"), ("up", "--detach"), ("ps",)):
-        done = own_stack.gatebook(*words, "--data", "", check=False)
+        done = absent_stack.gatebook(*words, "--data", "", check=False)
         assert (done.returncode, "--data is empty" in done.stderr) == (1, True)
 
 
-def test_hints_name_the_stack_that_was_meant(own_stack: Stack) -> None:
-    with socket.create_server(("127.0.0.1", own_stack.port)):
-        assert f"--data {own_stack.data} --port" in refusal(own_stack)
+def test_hints_name_the_stack_that_was_meant(absent_stack: Stack) -> None:
+    with socket.create_server(("127.0.0.1", absent_stack.port)):
+        assert f"--data {absent_stack.data} --port" in refusal(absent_stack)
