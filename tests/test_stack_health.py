@@ -76,7 +76,7 @@ def test_a_full_backlog_is_silence_and_only_after_the_whole_time(path: Path) -> 
     """Else one that is busy for a moment would have left three questions unanswered at once."""
 
     async def both() -> tuple[Health, bool]:
-        asking = asyncio.create_task(ready(path, 0.5))
+        asking = asyncio.create_task(ready(path, 2))
         done, _ = await asyncio.wait([asking], timeout=0.3)
         return await asking, bool(done)
 
