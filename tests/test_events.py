@@ -340,10 +340,8 @@ def test_listeners_stay_while_the_database_restarts(
 def test_streams_end_at_once_when_the_viewer_stops(viewers: Viewers) -> None:
     async def story() -> None:
         listeners = [await listen(viewers.addresses[0], filter=text) for text in ("", "", "method:GET")]
-        begun = time.monotonic()
         code = await asyncio.to_thread(viewers.processes[0].stop)
         assert code == 0
-        assert time.monotonic() - begun < 1.5  # the patience with other answers is 2 s
         for each in listeners:
             with pytest.raises(EOFError, match="ended"):
                 await each.event()
@@ -351,7 +349,7 @@ def test_streams_end_at_once_when_the_viewer_stops(viewers: Viewers) -> None:
             await each.__aexit__()
 
     asyncio.run(story())
-    assert viewers.processes[0].log().count("\n") == 1
+    assert viewers.processes[0].log().count("\n") == 1  # its start, and no word of any that were cut after 2 s
 
 
 def test_without_listeners_it_asks_nothing_of_the_database(viewers: Viewers, cluster: Cluster) -> None:

@@ -82,14 +82,14 @@ class Told:
         return [lines for block in self.bytes.decode().split("\n\n") if line in (lines := block.split("\n"))]
 
 
-def play(settings: Settings, story: Callable[[Local, Replica], Awaitable[None]]) -> None:
+def play(settings: Settings, story: Callable[[Local, Replica], Awaitable[None]], within_s: float = 30) -> None:
     async def run() -> None:
         await (await connect(settings, "viewer", 30)).close()
         async with connected(settings) as database, replica(settings) as webapp:
             local = Local(settings, database)
             task = asyncio.create_task(local.hub.run())
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(within_s):
                     await story(local, webapp)
             finally:
                 task.cancel()
@@ -299,11 +299,15 @@ def test_one_who_falls_out_of_the_ring_is_let_go_and_resumes(
         gate = asyncio.Event()
 
         async def late(data: bytes) -> None:
-            if b"event:" in data:
+            if b"event:" in data and id7(0).encode() not in data:
                 await gate.wait()
 
         async with local.listening() as live, local.listening(take=late) as slow:
-            for number in range(20):
+            await soon(lambda: local.hub.ring)
+            await webapp.flush([id7(0)])
+            for each in (live, slow):
+                await each.until(id7(0))  # from here on both have it out of the ring
+            for number in range(1, 20):
                 await webapp.flush([id7(number)])
                 await live.until(*map(id7, range(number + 1)))
             gate.set()
@@ -317,8 +321,8 @@ def test_one_who_falls_out_of_the_ring_is_let_go_and_resumes(
 
 def test_a_filter_that_takes_too_long_holds_up_no_other(database: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is served out of the database, at its own pace."""
-    monkeypatch.setattr(matcher, "condition", slowed("target:/slow", 5))
-    monkeypatch.setattr(hub, "STATEMENT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(matcher, "condition", slowed("target:/slow", 10))
+    monkeypatch.setattr(hub, "STATEMENT_TIMEOUT_S", 2.0)
 
     async def story(local: Local, webapp: Replica) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -330,7 +334,7 @@ def test_a_filter_that_takes_too_long_holds_up_no_other(database: Settings, monk
                 await webapp.flush([id7(number)], target="/slow")
                 begun = time.monotonic()
                 await everything.until(*map(id7, range(number + 1)))
-                assert time.monotonic() - begun < 0.9
+                assert time.monotonic() - begun < 1.8
             for each in (slow, other):
                 await each.until(*everything.ids)
             assert not quick.ids
@@ -427,7 +431,7 @@ def test_a_transaction_id_that_a_crash_gives_again_is_told(own_cluster: Cluster)
         while not await given_again(local, numbers):
             pass  # something else had flushed
 
-    play(own_cluster.new_database(), story)
+    play(own_cluster.new_database(), story, within_s=300)  # each turn starts the server anew
 
 
 @contextlib.contextmanager
@@ -545,10 +549,8 @@ def test_one_whose_filter_takes_long_to_catch_up_does_not_make_others_wait(
             slow = [await stack.enter_async_context(local.listening("body:slow", last=last)) for _ in range(6)]
             await asyncio.sleep(0)
             quick = await stack.enter_async_context(local.listening("method:GET", last=last))
-            begun = time.monotonic()
             await quick.until(*map(id7, range(1, 4)))
-            assert time.monotonic() - begun < 6
-            assert not any(each.ids for each in slow)
+            assert not any(each.ids for each in slow)  # which take 6 s each
             await slow[0].until(*map(id7, range(1, 4)))
 
     play(database, story)
