@@ -1,5 +1,6 @@
 """Replicas die, hang, come and go."""
 
+import contextlib
 import os
 import re
 import signal
@@ -37,7 +38,8 @@ def stop_a_replica(trial: Trial) -> None:
     try:
         trial.go_on(trial.form.replica_hangs_s)
     finally:
-        os.kill(pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):  # the stack has replaced it already
+            os.kill(pid, signal.SIGCONT)
     trial.stack.until_healthy()
 
 

@@ -30,7 +30,7 @@ def test_under_load_and_rotation_everything_is_proven_and_one_row_taken_away_is_
     logs = own_stack.data / "logs"
     with load(own_stack.url) as sent:
         assert audit(own_stack)["proven"]
-        until(lambda: len(list(logs.glob("access.log.*"))) >= 2, "the log is rotated", every_s=0.1)
+        until(lambda: len(list(logs.glob("access.log.*"))) >= 2, "the log is rotated", longest_s=300, every_s=0.1)
         assert audit(own_stack, "--url", own_stack.url)["proven"]
     assert sent.errors == []
     all_of_it = len(sent.acknowledged) + 1  # the first request of all is the stack's own
