@@ -147,7 +147,7 @@ def test_no_filter_is_beyond_stopping(database: Settings, filter: str, differenc
         began = time.monotonic()
         with contextlib.suppress(asyncpg.QueryCanceledError):
             assert _found(rows, [row], [parse(filter)]) == [set()]
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 10  # those that go on until they are told take longer than 12 s else
 
 
 def test_everything_is_true_and_conditions_stand_beside_anything(database: Settings) -> None:
