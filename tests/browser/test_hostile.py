@@ -103,10 +103,13 @@ class Looking:
 
         self.noticed.remove(until(said, words))
 
-    def look(self, page: Page, what: str = "") -> None:
-        """Nothing of what was sent is more than text there."""
-        assert page.evaluate(STRANGE, ELEMENTS) == [], what
+    def look(self, page: Page, what: str = "") -> int:
+        """Nothing of what was sent is more than text there; how wide all of it is."""
+        both = f"elements => [({STRANGE})(elements), document.documentElement.scrollWidth]"
+        strange, width = page.evaluate(both, ELEMENTS)
+        assert strange == [], what
         assert self.noticed == [], what
+        return int(width)
 
 
 @pytest.fixture
@@ -208,8 +211,7 @@ def test_each_request_is_text_in_every_view_of_its_body(looking: Looking, sent: 
     for name, id in newest_first:
         expect(page.locator("#request")).to_have_attribute("data-id", id)
         for view in views(page):
-            looking.look(page, f"{name}: {view}")
-            assert page.evaluate("document.documentElement.scrollWidth") <= 1280, name
+            assert looking.look(page, f"{name}: {view}") <= 1280, name
             seen.add(view)
         page.keyboard.press("j")
     assert seen > {"JSON", "XML", "Form", "Parts", "Image", "Text", "Hex"}
