@@ -3,7 +3,10 @@
 import contextlib
 import ctypes
 import os
+import resource
 import sys
+
+_OPEN_FILES = 65536
 
 
 def schedule_in_batches() -> None:
@@ -22,3 +25,14 @@ def return_free_memory() -> None:
     """Give back what large bodies took; the C library would keep it for the next ones (malloc_trim(3)). glibc only."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def raise_open_files() -> None:
+    """As many open files as this process may have: each connection is one. Children inherit it.
+
+    Left alone, it has 1024 in a container: a soft limit, kept low for the sake of programs that use select(2).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

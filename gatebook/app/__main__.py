@@ -11,6 +11,7 @@ from gatebook.errors import exit_politely
 
 def main() -> None:
     chosen = settings.read(os.environ)
+    operating_system.raise_open_files()
     operating_system.schedule_in_batches()
     uvloop.run(Replica(chosen).run(chosen.bind))
 

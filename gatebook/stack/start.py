@@ -6,7 +6,6 @@ Rule: whatever a user may have got wrong is looked at before the first part is s
 import asyncio
 import contextlib
 import os
-import resource
 import shlex
 import signal
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from gatebook import __version__
+from gatebook import __version__, operating_system
 from gatebook.errors import UserError, exit_politely
 from gatebook.settings import Settings
 from gatebook.stack import account as accounts
@@ -29,7 +28,6 @@ from gatebook.stack.steps import Steps, show
 _OPEN_TO_OTHERS = """\
 Warning: whoever reaches {listen} can read all that is recorded
 Try:     GATEBOOK_VIEW_PASSWORD_FILE=./password gatebook up --listen {listen}; or GATEBOOK_VIEW_ALLOW=10.0.0.0/8"""
-_OPEN_FILES = 65536
 _FOLLOW_S = 0.2
 _INTERRUPTED = 130  # the shell's code for an end by Ctrl-C
 
@@ -44,7 +42,7 @@ def up(settings: Settings, environ: Mapping[str, str], where: Folder, detach: bo
 
 def _run(settings: Settings, environ: Mapping[str, str], where: Folder, ready: Callable[[], None] | None) -> None:
     os.umask(0o077)
-    _raise_open_files()
+    operating_system.raise_open_files()
     steps = Steps()
     show(f"gatebook {__version__}, data in {where}")
     kit = _prepare(settings, environ, where, steps)
@@ -245,11 +243,3 @@ def _become_daemon(run: Callable[[Callable[[], None]], None], writes: int) -> No
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code if isinstance(code, int) else 1)
-
-
-def _raise_open_files() -> None:
-    """As many open files as we may have: each connection is one, in nginx and in the replicas."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

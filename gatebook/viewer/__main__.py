@@ -18,7 +18,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from gatebook import listen
+from gatebook import listen, operating_system
 from gatebook.db.connect import connect
 from gatebook.errors import exit_politely
 from gatebook.settings import Settings, read
@@ -94,6 +94,7 @@ async def serve(settings: Settings) -> None:
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S%z")
     settings = read(os.environ)
+    operating_system.raise_open_files()
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings))
 
